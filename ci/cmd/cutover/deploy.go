@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"cutover.dev/ci/config"
+	"cutover.dev/ci/kube"
+	"cutover.dev/ci/outcome"
+	"cutover.dev/ci/plan"
+	"cutover.dev/ci/redact"
+	"cutover.dev/ci/registry"
+	"cutover.dev/ci/release"
+	"cutover.dev/ci/report"
+	"cutover.dev/ci/rollout"
+)
+
+// offer is the release that a caller wants to take to the cluster, and the way
+// there.
+type offer struct {
+	source
+	kubeconfig  string
+	secretsFile string
+	migrations  string
+	input       plan.Input
+	committed   string
+	format      string
+}
+
+func (o *offer) flags(cmd *cobra.Command) {
+	o.source.flags(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig file; its current context is used")
+	f.StringVar(&o.secretsFile, "secrets", "", "file with NAME=value lines: the secrets of the environment")
+	f.StringVar(&o.migrations, "migrations", "/migrations", "folder with the release's migrations, as in the bundle")
+	f.StringVar(&o.input.Image, "image", "", "the application's image by digest")
+	f.StringVar(&o.input.Bundle, "bundle", "", "the release's bundle by digest")
+	f.StringVar(&o.input.Version, "version", "", "what the application answers on its version path")
+	f.StringVar(&o.input.Commit, "commit", "", "commit that the image was built from")
+	f.StringVar(&o.committed, "committed", "", "the commit's committer time, RFC 3339")
+	f.StringVar(&o.format, "format", "text", "text or json")
+}
+
+// open reads everything that the offer names and reaches the cluster.
+func (o *offer) open(ctx context.Context, secrets *redact.Secrets) (*kube.Cluster, error) {
+	var err error
+	if o.input.Secrets, err = config.Dotenv(o.secretsFile); err != nil {
+		return nil, err
+	}
+	for _, v := range o.input.Secrets {
+		secrets.Add(v)
+	}
+	if o.input.Env, err = o.load(); err != nil {
+		return nil, err
+	}
+	if o.committed != "" {
+		t, err := time.Parse(time.RFC3339, o.committed)
+		if err != nil {
+			return nil, outcome.Refusef("git log -1 --format=%cI", "--committed: %w", err)
+		}
+		o.input.CommittedAt = new(t.UTC())
+	}
+	if o.input.Env.Migrations != nil {
+		if o.input.Migrations, err = readMigrations(o.migrations); err != nil {
+			return nil, err
+		}
+	}
+	cluster, err := connect(ctx, o.kubeconfig, o.input.Env, secrets)
+	if err != nil {
+		return nil, err
+	}
+	return cluster, registry.Check(ctx, o.input.Image, o.input.Bundle)
+}
+
+// connect reaches the cluster of an environment.
+func connect(ctx context.Context, kubeconfig string, env config.Env, secrets *redact.Secrets) (*kube.Cluster, error) {
+	cfg, access, err := kube.Connect(kubeconfig)
+	secrets.Add(access...)
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := kube.New(cfg, env.Namespace, env.App, env.Name)
+	if err != nil {
+		return nil, err
+	}
+	return cluster, cluster.Reach(ctx)
+}
+
+func readMigrations(dir string) (map[string][]byte, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, outcome.Refusef("cutover deploy --migrations=DIR", "the migrations cannot be read: %w", err)
+	}
+	files := map[string][]byte{}
+	for _, e := range entries {
+		if e.IsDir() {
+			continue
+		}
+		data, err := os.ReadFile(dir + "/" + e.Name())
+		if err != nil {
+			return nil, err
+		}
+		files[e.Name()] = data
+	}
+	return files, nil
+}
+
+func planCommand(secrets *redact.Secrets) *cobra.Command {
+	var o offer
+	cmd := &cobra.Command{
+		Use:   "plan",
+		Short: "Says what a deploy would do; changes nothing",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cluster, err := o.open(cmd.Context(), secrets)
+			if err != nil {
+				return err
+			}
+			seen, err := cluster.Observe(cmd.Context())
+			if err != nil {
+				return outcome.Failf("the same command again", "%w", err)
+			}
+			p := plan.Make(o.input, seen)
+			if o.format == "json" {
+				data, err := json.MarshalIndent(p, "", "  ")
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), string(data))
+				return rollout.Refusal(p)
+			}
+			fmt.Fprint(cmd.OutOrStdout(), p.Text())
+			return rollout.Refusal(p)
+		},
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+func deployCommand(secrets *redact.Secrets) *cobra.Command {
+	var (
+		o         offer
+		by, label string
+	)
+	cmd := &cobra.Command{
+		Use:   "deploy",
+		Short: "Takes a release to the cluster, blue-green, and back again when a step fails",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cluster, err := o.open(cmd.Context(), secrets)
+			if err != nil {
+				return err
+			}
+			d := &rollout.Deployer{
+				Input: o.input, Cluster: cluster, Agent: cluster, Store: kube.NewStore(cluster), Locker: cluster,
+				By: by, Label: label,
+				Notify: func(e rollout.Event) { fmt.Fprintln(cmd.ErrOrStderr(), report.Line(e)) },
+			}
+			rec, err := d.Deploy(cmd.Context())
+			if rec == nil {
+				return err
+			}
+			if printErr := printRecord(cmd, rec, o.format); printErr != nil && err == nil {
+				return printErr
+			}
+			return err
+		},
+	}
+	o.flags(cmd)
+	cmd.Flags().StringVar(&by, "by", "cutover", "who deploys, as the lock and the record say it")
+	cmd.Flags().StringVar(&label, "run-id", "", "the caller's own name for this run, such as a CI job's number")
+	return cmd
+}
+
+func printRecord(cmd *cobra.Command, rec *release.Record, format string) error {
+	if format == "json" {
+		data, err := report.JSON(rec)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), string(data))
+		return nil
+	}
+	fmt.Fprint(cmd.OutOrStdout(), report.Text(rec))
+	return nil
+}

@@ -1,0 +1,175 @@
+// Package config loads envs/NAME.yaml, the one place where a team says how its
+// application is deployed to an environment.
+//
+// Loading is strict: an unknown key, a wrong type or an impossible pair of
+// values is an error that names file, line and column and shows the line; all
+// errors are reported at once. Nothing else in cutover parses YAML.
+package config
+
+import "time"
+
+// Env is one environment of one application, as envs/NAME.yaml describes it.
+// The zero value is not usable; Load returns complete ones with every default
+// filled in.
+type Env struct {
+	// Name is the file's name without its ending: envs/prod.yaml is "prod".
+	Name string `yaml:"-" json:"name"`
+
+	// App names the application and every object that is made for it: a DNS label
+	// of at most 40 characters, so that the longest derived name still is one. It
+	// starts with a letter, as the name of a Service must.
+	App string `yaml:"app" json:"app"`
+
+	// Namespace is where the application runs. It must exist; cutover never makes
+	// or deletes namespaces.
+	Namespace string `yaml:"namespace" json:"namespace"`
+
+	// Image says where the application's image is pushed and how it is built.
+	Image Image `yaml:"image" json:"image"`
+
+	// Port is the TCP port on which the container serves HTTP. The Service listens
+	// on port 80 and forwards to it.
+	Port int `yaml:"port" json:"port"`
+
+	// Replicas is the number of pods of a colour. Default 2.
+	Replicas int `yaml:"replicas" json:"replicas"`
+
+	// Env is plain configuration, handed to every pod as environment variables
+	// from an immutable ConfigMap of the release. Secrets never stand here. What
+	// YAML would read as a number or a boolean is written in quotes: "010", "yes".
+	Env map[string]string `yaml:"env,omitempty" json:"env,omitempty"`
+
+	// Resources are the container's requests and limits, as Kubernetes quantities.
+	Resources Resources `yaml:"resources" json:"resources"`
+
+	// Health names the paths that tell how the application is.
+	Health Health `yaml:"health" json:"health"`
+
+	// Secrets names the secrets that a deploy must be given; their values come
+	// from --secrets, never from this file.
+	Secrets Secrets `yaml:"secrets" json:"secrets"`
+
+	// Migrations says where the database migrations are. Nil: no database.
+	Migrations *Migrations `yaml:"migrations,omitempty" json:"migrations,omitempty"`
+
+	// Test is run by `dagger call test` and before each build. Nil: no tests.
+	Test *Test `yaml:"test,omitempty" json:"test,omitempty"`
+
+	// Raise bounds how long a new colour may take to become ready.
+	Raise Raise `yaml:"raise" json:"raise"`
+
+	// Verify says how surely the new version must have answered.
+	Verify Verify `yaml:"verify" json:"verify"`
+
+	// Shutdown says how a pod is taken away.
+	Shutdown Shutdown `yaml:"shutdown" json:"shutdown"`
+}
+
+// Image says where the application's image is pushed and how it is built.
+type Image struct {
+	// Repository is where the image and the bundle are pushed, without a tag:
+	// registry.example.com/notes.
+	Repository string `yaml:"repository" json:"repository"`
+
+	// Build says how the image is made from the repository.
+	Build Build `yaml:"build" json:"build"`
+
+	// PullSecret names a Secret of type kubernetes.io/dockerconfigjson in the
+	// namespace, used by every pod that cutover makes. Default: none.
+	PullSecret string `yaml:"pullSecret,omitempty" json:"pullSecret,omitempty"`
+}
+
+// Build says how the application's image is made. All paths are relative to the
+// repository's root.
+type Build struct {
+	// Context is the folder that is sent to the build. Default ".".
+	Context string `yaml:"context" json:"context"`
+
+	// Dockerfile is the path of the Dockerfile. Default CONTEXT/Dockerfile.
+	Dockerfile string `yaml:"dockerfile" json:"dockerfile"`
+
+	// Target is the stage to build. Default: the last one.
+	Target string `yaml:"target,omitempty" json:"target,omitempty"`
+
+	// Args are build arguments. VERSION is always set by cutover.
+	Args map[string]string `yaml:"args,omitempty" json:"args,omitempty"`
+}
+
+// Resources are the container's requests and limits.
+type Resources struct {
+	// Requests is what the scheduler reserves, such as {cpu: 100m, memory: 64Mi}.
+	Requests map[string]string `yaml:"requests,omitempty" json:"requests,omitempty"`
+	// Limits is what the kernel enforces, such as {memory: 256Mi}.
+	Limits map[string]string `yaml:"limits,omitempty" json:"limits,omitempty"`
+}
+
+// Health names the application's paths, each answering 200 when all is well.
+type Health struct {
+	// Ready answers whether the pod can serve; it becomes the readiness probe.
+	// Default /readyz.
+	Ready string `yaml:"ready" json:"ready"`
+	// Live answers whether the process works at all; it becomes the liveness
+	// probe. Default /livez.
+	Live string `yaml:"live" json:"live"`
+	// Version answers JSON with a "version" field, which must be the release's
+	// version, and optionally a "release" field holding $CUTOVER_RELEASE.
+	// Default /version.
+	Version string `yaml:"version" json:"version"`
+}
+
+// Secrets names the secrets that a deploy must be given.
+type Secrets struct {
+	// Required are the names that --secrets must hold, no more and no fewer.
+	Required []string `yaml:"required,omitempty" json:"required,omitempty"`
+}
+
+// Migrations says where the database migrations are and how to reach the
+// database.
+type Migrations struct {
+	// Dir is the folder with goose's SQL files, relative to the repository's root.
+	Dir string `yaml:"dir" json:"dir"`
+	// Engine is the database's kind. Only "postgres" is supported, which is the
+	// default.
+	Engine string `yaml:"engine" json:"engine"`
+	// DSN names the secret that holds the connection string, one of
+	// secrets.required.
+	DSN string `yaml:"dsn" json:"dsn"`
+	// Timeout bounds the whole migration. Default 10m.
+	Timeout time.Duration `yaml:"timeout" json:"timeout"`
+}
+
+// Test is a command that runs in a container with the repository.
+type Test struct {
+	// Image is the container's image, such as golang:1.26.
+	Image string `yaml:"image" json:"image"`
+	// Dir is the working folder, relative to the repository's root. Default ".".
+	Dir string `yaml:"dir" json:"dir"`
+	// Command is the program and its arguments; no shell is involved.
+	Command []string `yaml:"command" json:"command"`
+}
+
+// Raise bounds how long a new colour may take to become ready.
+type Raise struct {
+	// Timeout is the time from applying the Deployment until every pod is ready.
+	// Default 5m.
+	Timeout time.Duration `yaml:"timeout" json:"timeout"`
+}
+
+// Verify says how surely the new version must have answered.
+type Verify struct {
+	// Answers is how many fresh connections in a row the new version must have
+	// answered, before and after the switch. Default 20.
+	Answers int `yaml:"answers" json:"answers"`
+	// Timeout bounds one verification. Default 1m.
+	Timeout time.Duration `yaml:"timeout" json:"timeout"`
+}
+
+// Shutdown says how a pod is taken away.
+type Shutdown struct {
+	// Sleep is how long a pod goes on serving after its end was decided, so that
+	// every node can stop sending to it (preStop). Whole seconds. Default 5s.
+	Sleep time.Duration `yaml:"sleep" json:"sleep"`
+	// Grace is how long, sleep included, a pod may take to end before it is
+	// killed. Whole seconds, more than sleep. Default 45s.
+	Grace time.Duration `yaml:"grace" json:"grace"`
+}

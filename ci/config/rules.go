@@ -1,0 +1,200 @@
+package config
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The grammar of image names is distribution's, the registry's own.
+const (
+	component         = `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+	repositoryPattern = `([A-Za-z0-9][-A-Za-z0-9.]*(:[0-9]+)?/)?` + component + `(/` + component + `)*`
+	tagAndDigest      = `(:\w[-.\w]{0,127})?(@sha256:[0-9a-f]{64})?`
+)
+
+var (
+	repositoryName = regexp.MustCompile(`^` + repositoryPattern + `$`)
+	imageName      = regexp.MustCompile(`^` + repositoryPattern + tagAndDigest + `$`)
+	label          = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`) // DNS-1123
+	appName        = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$`)    // DNS-1035, shorter
+	secretName     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+	variable       = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`) // a C identifier
+)
+
+// check holds the values against the rules that types cannot express.
+func (s *source) check(e *Env) {
+	s.checkMissing(e)
+	s.checkNames(e)
+	s.checkImage(e.Image)
+	s.checkNumbers(e)
+	s.checkHealth(e.Health)
+	s.checkEnv(e)
+	s.checkQuantities(e.Resources)
+	s.checkSecrets(e.Secrets)
+	if e.Migrations != nil {
+		s.checkMigrations(e)
+	}
+	if e.Test != nil {
+		s.checkTest(e.Test)
+	}
+	s.checkTimes(e)
+}
+
+// want notes a problem with the value at path unless ok, or unless something was
+// said about that value already.
+func (s *source) want(ok bool, path, format string, args ...any) {
+	if !ok && !s.faulty(path) {
+		s.reject(path, format, args...)
+	}
+}
+
+// wantKey is want for rules about a key rather than about its value.
+func (s *source) wantKey(ok bool, path, format string, args ...any) {
+	if !ok {
+		s.rejectAt(s.keyPlace(path), path, format, args...)
+	}
+}
+
+func (s *source) checkMissing(e *Env) {
+	required := []string{"app", "namespace", "image.repository", "port"}
+	if e.Migrations != nil {
+		required = append(required, "migrations.dir", "migrations.dsn")
+	}
+	if e.Test != nil {
+		required = append(required, "test.image", "test.command")
+	}
+	missing := map[place][]string{} // by the map that lacks them
+	for _, path := range required {
+		if !s.given(path) && !s.faulty(path) {
+			s.faults = append(s.faults, path)
+			at := s.keyPlace(parent(path))
+			missing[at] = append(missing[at], path)
+		}
+	}
+	for at, paths := range missing {
+		s.add(at, "missing: %s", strings.Join(paths, ", "))
+	}
+}
+
+func (s *source) checkNames(e *Env) {
+	s.want(appName.MatchString(e.App), "app",
+		"%q is not a name of at most 40 lower-case letters, digits and dashes that starts with a letter", e.App)
+	s.want(label.MatchString(e.Namespace), "namespace",
+		"%q is not a name of at most 63 lower-case letters, digits and dashes", e.Namespace)
+}
+
+func (s *source) checkImage(image Image) {
+	const at = "image.repository"
+	given := image.Repository
+	s.want(!strings.Contains(given, "://"), at, "%q has a scheme; leave it out", given)
+	s.want(!strings.Contains(given, "@"), at, "%q has a digest; cutover adds each release's own", given)
+	s.want(!strings.Contains(path.Base(given), ":"), at, "%q has a tag; cutover adds each release's own", given)
+	s.want(repositoryName.MatchString(given), at, "%q is not a repository such as registry.example.com/notes", given)
+
+	s.want(image.PullSecret == "" || secretName.MatchString(image.PullSecret) && len(image.PullSecret) <= 253,
+		"image.pullSecret", "%q cannot be the name of a Secret", image.PullSecret)
+	s.wantLocal(image.Build.Context, "image.build.context")
+	s.wantLocal(image.Build.Dockerfile, "image.build.dockerfile")
+	for key := range image.Build.Args {
+		full := "image.build.args." + key
+		s.wantKey(variable.MatchString(key), full, "the name of a build argument is letters, digits and underscores")
+		s.wantKey(key != "VERSION", full, "cutover sets VERSION itself; remove it")
+	}
+}
+
+func (s *source) checkNumbers(e *Env) {
+	s.wantBetween(e.Port, 1, 65535, "port")
+	s.wantBetween(e.Replicas, 1, 1000, "replicas")
+	s.wantBetween(e.Verify.Answers, 1, 10000, "verify.answers")
+}
+
+func (s *source) checkHealth(health Health) {
+	for path, value := range map[string]string{
+		"health.ready": health.Ready, "health.live": health.Live, "health.version": health.Version,
+	} {
+		s.want(strings.HasPrefix(value, "/") && !strings.ContainsAny(value, " \t\r\n#"), path,
+			"%q is not a path such as /readyz", value)
+	}
+}
+
+func (s *source) checkEnv(e *Env) {
+	for key := range e.Env {
+		path := "env." + key
+		s.wantVariable(key, path, s.keyPlace(path))
+		s.wantKey(!slices.Contains(e.Secrets.Required, key), path,
+			"%s is also one of secrets.required; a value has one home", key)
+	}
+}
+
+func (s *source) checkSecrets(secrets Secrets) {
+	for i, secret := range secrets.Required {
+		path := element("secrets.required", i)
+		if s.faulty(path) {
+			continue
+		}
+		s.wantVariable(secret, path, s.values[path])
+		s.want(slices.Index(secrets.Required, secret) == i, path, "%s stands in the list already", secret)
+	}
+}
+
+func (s *source) checkMigrations(e *Env) {
+	m := e.Migrations
+	s.wantLocal(m.Dir, "migrations.dir")
+	s.want(m.Engine == "postgres", "migrations.engine", `%q is not supported; there is only "postgres"`, m.Engine)
+	s.want(s.faulty("secrets.required") || slices.Contains(e.Secrets.Required, m.DSN), "migrations.dsn",
+		"%q is not one of secrets.required", m.DSN)
+}
+
+func (s *source) checkTest(test *Test) {
+	s.want(imageName.MatchString(test.Image), "test.image", "%q is not an image such as golang:1.26", test.Image)
+	s.wantLocal(test.Dir, "test.dir")
+	s.want(len(test.Command) > 0 && test.Command[0] != "", "test.command", "has no program to run")
+}
+
+func (s *source) checkTimes(e *Env) {
+	if e.Migrations != nil {
+		s.wantPositive(e.Migrations.Timeout, "migrations.timeout")
+	}
+	s.wantPositive(e.Raise.Timeout, "raise.timeout")
+	s.wantPositive(e.Verify.Timeout, "verify.timeout")
+
+	sleep, grace := e.Shutdown.Sleep, e.Shutdown.Grace
+	s.want(sleep >= 0, "shutdown.sleep", "%s is negative", short(sleep))
+	s.wantPositive(grace, "shutdown.grace")
+	s.want(sleep%time.Second == 0, "shutdown.sleep", "%s is not in whole seconds; Kubernetes counts no finer", short(sleep))
+	s.want(grace%time.Second == 0, "shutdown.grace", "%s is not in whole seconds; Kubernetes counts no finer", short(grace))
+	if s.faulty("shutdown") {
+		return
+	}
+	if s.given("shutdown.sleep") {
+		s.want(sleep < grace, "shutdown.sleep", "%s is not less than shutdown.grace, which is %s", short(sleep), short(grace))
+	} else {
+		s.want(sleep < grace, "shutdown.grace", "%s is not more than shutdown.sleep, which is %s", short(grace), short(sleep))
+	}
+}
+
+func (s *source) wantBetween(number, least, most int, path string) {
+	s.want(least <= number && number <= most, path, "%d is not between %d and %d", number, least, most)
+}
+
+func (s *source) wantPositive(d time.Duration, path string) {
+	s.want(d > 0, path, "%s is not positive", short(d))
+}
+
+// wantLocal wants a path that stays inside the repository.
+func (s *source) wantLocal(value, at string) {
+	s.want(value != "" && !path.IsAbs(value) && !slices.Contains(strings.Split(value, "/"), ".."), at,
+		"%q is not a path inside the repository", value)
+}
+
+// wantVariable wants the name of an environment variable that is the user's to set.
+func (s *source) wantVariable(name, path string, at place) {
+	if !variable.MatchString(name) {
+		s.rejectAt(at, path, "%q is not the name of a variable: letters, digits and underscores", name)
+	} else if strings.HasPrefix(name, "CUTOVER_") {
+		s.rejectAt(at, path, "names that start with CUTOVER_ are cutover's own")
+	}
+}

@@ -1,0 +1,175 @@
+package kube
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"cutover.dev/ci/agent"
+	"cutover.dev/ci/plan"
+	"cutover.dev/ci/release"
+)
+
+// StartAgent makes the agent's pod for a run, unless this run's is there
+// already, and begins to read what it sees. Another run's pod is removed first.
+func (c *Cluster) StartAgent(ctx context.Context, rec *release.Record, lifetime time.Duration) error {
+	pod := plan.AgentPod(rec.Release, lifetime)
+	pod.Annotations = map[string]string{annotationRun: rec.Run}
+	pods := c.client.CoreV1().Pods(c.namespace)
+	var uid types.UID
+	if err := c.write(ctx, "create the agent's pod "+pod.Name, func(ctx context.Context) error {
+		made, err := pods.Create(ctx, pod, metav1.CreateOptions{FieldManager: release.Manager})
+		if apierrors.IsAlreadyExists(err) {
+			made, err = c.replaceAgent(ctx, pod)
+		}
+		if err == nil {
+			uid = made.UID
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	go c.followAgent(c.watching, pod.Name, uid)
+	return nil
+}
+
+// annotationRun tells whose agent a pod is.
+const annotationRun = "cutover.dev/run"
+
+// replaceAgent returns the pod that has the agent's name if it is this run's and
+// still lives, and else puts a new one in its place.
+func (c *Cluster) replaceAgent(ctx context.Context, pod *corev1.Pod) (*corev1.Pod, error) {
+	pods := c.client.CoreV1().Pods(c.namespace)
+	old, err := pods.Get(ctx, pod.Name, metav1.GetOptions{})
+	if err == nil {
+		ended := old.DeletionTimestamp != nil || old.Status.Phase == corev1.PodFailed || old.Status.Phase == corev1.PodSucceeded
+		if !ended && old.Annotations[annotationRun] == pod.Annotations[annotationRun] {
+			return old, nil
+		}
+		err = pods.Delete(ctx, old.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0)), Preconditions: &metav1.Preconditions{UID: &old.UID}})
+	}
+	if gone(err) != nil {
+		return nil, err
+	}
+	if err := c.until(ctx, func() (bool, error) {
+		seen, err := c.informers.Core().V1().Pods().Lister().Pods(c.namespace).Get(pod.Name)
+		return apierrors.IsNotFound(err) || err == nil && (old == nil || seen.UID != old.UID), gone(err)
+	}); err != nil {
+		return nil, err
+	}
+	return pods.Create(ctx, pod, metav1.CreateOptions{FieldManager: release.Manager})
+}
+
+// StopAgent deletes the agent's pod.
+func (c *Cluster) StopAgent(ctx context.Context) error {
+	return c.write(ctx, "delete the agent's pod", func(ctx context.Context) error {
+		return gone(c.client.CoreV1().Pods(c.namespace).Delete(ctx, c.names.Agent(), metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}))
+	})
+}
+
+// followAgent reads the agent's log until ctx ends, again from the start when
+// the stream breaks: lines only ever say how things are, so that reading one
+// twice does no harm.
+func (c *Cluster) followAgent(ctx context.Context, name string, uid types.UID) {
+	for ctx.Err() == nil {
+		err := c.until(ctx, func() (bool, error) {
+			p, err := c.informers.Core().V1().Pods().Lister().Pods(c.namespace).Get(name)
+			if err != nil || p.UID != uid {
+				return false, nil
+			}
+			if why := hopeless(p); why != "" {
+				c.saw(func(s *sightings) { s.broken = "the agent's pod " + name + " cannot look: " + why })
+			}
+			return p.Status.Phase == corev1.PodRunning, nil
+		})
+		if err != nil {
+			return
+		}
+		c.readAgent(ctx, name)
+		select { // a stream that ended at once must not be asked for in a tight loop
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (c *Cluster) readAgent(ctx context.Context, name string) {
+	stream, err := c.client.CoreV1().Pods(c.namespace).GetLogs(name, &corev1.PodLogOptions{Follow: true, TailLines: new(int64(50))}).Stream(ctx)
+	if err != nil {
+		return
+	}
+	defer stream.Close()
+	lines := bufio.NewScanner(stream)
+	for lines.Scan() {
+		var s agent.Sighting
+		if json.Unmarshal(lines.Bytes(), &s) == nil && s.Target != "" {
+			c.saw(func(seen *sightings) { seen.last[s.Target] = s })
+		}
+	}
+}
+
+// sightings is the newest that the agent told about each target.
+type sightings struct {
+	last   map[string]agent.Sighting
+	broken string
+}
+
+func (c *Cluster) saw(change func(*sightings)) {
+	c.mu.Lock()
+	if c.seen.last == nil {
+		c.seen.last = map[string]agent.Sighting{}
+	}
+	change(&c.seen)
+	c.mu.Unlock()
+	c.signal()
+}
+
+// WaitAnswers waits until the target answered so many times in a row, each on a
+// fresh connection and since the call, with the release's version. It returns
+// what it saw, also when that was not enough.
+func (c *Cluster) WaitAnswers(ctx context.Context, target string, r release.Release, inARow int) (agent.Sighting, error) {
+	before := c.sighting(target)
+	var last agent.Sighting
+	err := c.until(ctx, func() (bool, error) {
+		if broken := c.agentBroken(); broken != "" {
+			return false, errors.New(broken)
+		}
+		last = c.sighting(target)
+		return last.Streak >= inARow && last.Asked >= before.Asked+inARow && last.Last.Is(r.Version, r.ID), nil
+	})
+	if err == nil || ctx.Err() == nil {
+		return last, err
+	}
+	return last, fmt.Errorf("%s did not answer %d times in a row with version %s (release %s): %s", target, inARow, r.Version, r.ID, describe(last))
+}
+
+func (c *Cluster) sighting(target string) agent.Sighting {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen.last[target]
+}
+
+func (c *Cluster) agentBroken() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen.broken
+}
+
+func describe(s agent.Sighting) string {
+	switch {
+	case s.Asked == 0:
+		return "the agent has not asked yet"
+	case s.Error != "":
+		return s.Error
+	default:
+		return fmt.Sprintf("%d in a row were version %s (release %s)", s.Streak, s.Last.Version, s.Last.Release)
+	}
+}

@@ -1,0 +1,69 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"cutover.dev/ci/plan"
+	"cutover.dev/ci/release"
+)
+
+// Select makes the live Service of the record's application lead from one
+// colour to another, by one write that tests what it replaces: when the selector
+// is neither from nor to, or changes in the same moment, nothing is written.
+// From None the Service is created; to None it is deleted.
+func (c *Cluster) Select(ctx context.Context, rec *release.Record, from, to release.Colour) error {
+	return c.write(ctx, fmt.Sprintf("switch the Service %s to %s", c.names.Live(), orNothing(to)), func(ctx context.Context) error {
+		live, err := c.client.CoreV1().Services(c.namespace).Get(ctx, c.names.Live(), metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err) && to == release.None:
+			return nil
+		case apierrors.IsNotFound(err) && from == release.None:
+			_, err := c.client.CoreV1().Services(c.namespace).Create(ctx, plan.LiveService(rec.Release, to), metav1.CreateOptions{FieldManager: release.Manager})
+			return err
+		case err != nil:
+			return err
+		case to != release.None && maps.Equal(live.Spec.Selector, c.names.Selector(to)):
+			return nil // an earlier attempt's answer was lost, or there was nothing to do
+		case from != release.None && !maps.Equal(live.Spec.Selector, c.names.Selector(from)):
+			return fmt.Errorf("it selects %v, not %s: somebody else changed it", live.Spec.Selector, from)
+		case from == release.None:
+			return fmt.Errorf("it exists already and selects %v", live.Spec.Selector)
+		case to == release.None:
+			return gone(c.client.CoreV1().Services(c.namespace).Delete(ctx, live.Name,
+				metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &live.ResourceVersion}}))
+		}
+		patch, err := selectorPatch(live.ResourceVersion, live.Spec.Selector, c.names.Selector(to))
+		if err != nil {
+			return err
+		}
+		_, err = c.client.CoreV1().Services(c.namespace).Patch(ctx, live.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: release.Manager})
+		return err
+	})
+}
+
+func selectorPatch(resourceVersion string, from, to map[string]string) ([]byte, error) {
+	type operation struct {
+		Op    string `json:"op"`
+		Path  string `json:"path"`
+		Value any    `json:"value"`
+	}
+	return json.Marshal([]operation{
+		{"test", "/metadata/resourceVersion", resourceVersion},
+		{"test", "/spec/selector", from},
+		{"replace", "/spec/selector", to},
+	})
+}
+
+func orNothing(colour release.Colour) string {
+	if colour == release.None {
+		return "nothing"
+	}
+	return string(colour)
+}

@@ -1,0 +1,182 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"cutover.dev/ci/release"
+)
+
+// WaitReady waits until as many pods of the record's release as it asks for are
+// ready on its colour. It ends early when a pod shows that it never will be.
+// The error names the pods that are not ready, and why.
+func (c *Cluster) WaitReady(ctx context.Context, rec *release.Record) error {
+	set := labels.Set{release.LabelColour: string(rec.Colour), release.LabelRelease: rec.Release.ID}
+	var pods []*corev1.Pod
+	err := c.until(ctx, func() (bool, error) {
+		var err error
+		if pods, err = c.pods(set); err != nil {
+			return false, err
+		}
+		for _, p := range pods {
+			if why := hopeless(p); why != "" {
+				return false, fmt.Errorf("pod %s cannot become ready: %s", p.Name, why)
+			}
+		}
+		return countReady(pods) >= rec.Replicas, nil
+	})
+	if err != nil && ctx.Err() != nil {
+		return errors.New(c.unready(context.WithoutCancel(ctx), pods, rec.Replicas))
+	}
+	return err
+}
+
+// WaitGone waits until no pod of the colour is left.
+func (c *Cluster) WaitGone(ctx context.Context, colour release.Colour) error {
+	left := 0
+	err := c.until(ctx, func() (bool, error) {
+		pods, err := c.pods(c.names.Selector(colour))
+		left = len(pods)
+		return left == 0, err
+	})
+	if err != nil && left > 0 {
+		return fmt.Errorf("%d pods of %s have not ended: %w", left, colour, err)
+	}
+	return err
+}
+
+// WaitEndpoints waits until the live Service leads to ready pods of the colour,
+// at least size of them, and to nothing else.
+func (c *Cluster) WaitEndpoints(ctx context.Context, colour release.Colour, size int) error {
+	var state string
+	err := c.until(ctx, func() (bool, error) {
+		slices, err := c.endpointSlices(c.names.Live())
+		if err != nil {
+			return false, err
+		}
+		own, foreign := 0, 0
+		for _, s := range slices {
+			for _, e := range s.Endpoints {
+				if e.Conditions.Ready != nil && !*e.Conditions.Ready {
+					continue // not sent to
+				}
+				if e.TargetRef != nil && c.isColour(e.TargetRef.Name, colour) {
+					own++
+				} else {
+					foreign++
+				}
+			}
+		}
+		state = fmt.Sprintf("%d ready pods of %s and %d other addresses", own, colour, foreign)
+		return own >= size && foreign == 0, nil
+	})
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("the Service %s leads to %s, wanted %d and 0", c.names.Live(), state, size)
+	}
+	return err
+}
+
+func (c *Cluster) isColour(pod string, colour release.Colour) bool {
+	p, err := c.informers.Core().V1().Pods().Lister().Pods(c.namespace).Get(pod)
+	return err == nil && p.Labels[release.LabelColour] == string(colour)
+}
+
+func countReady(pods []*corev1.Pod) int {
+	n := 0
+	for _, p := range pods {
+		if isReady(p) {
+			n++
+		}
+	}
+	return n
+}
+
+func isReady(p *corev1.Pod) bool {
+	return p.DeletionTimestamp == nil && slices.ContainsFunc(p.Status.Conditions, func(cond corev1.PodCondition) bool {
+		return cond.Type == corev1.PodReady && cond.Status == corev1.ConditionTrue
+	})
+}
+
+// final are the reasons for waiting that the kubelet does not get over by
+// itself, or only by luck. ErrImagePull is not among them: the kubelet tries
+// once more before it says ImagePullBackOff.
+var final = []string{"ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError", "CreateContainerError", "CrashLoopBackOff", "RunContainerError"}
+
+// hopeless returns why the pod will not become ready, empty while it may.
+func hopeless(p *corev1.Pod) string {
+	if p.Status.Phase == corev1.PodFailed {
+		return strings.TrimSpace(p.Status.Reason + " " + p.Status.Message)
+	}
+	for _, s := range p.Status.ContainerStatuses {
+		if w := s.State.Waiting; w != nil && slices.Contains(final, w.Reason) {
+			return strings.TrimSpace(w.Reason + ": " + w.Message)
+		}
+	}
+	return ""
+}
+
+// unready says of each pod that is not ready how it is and what was last
+// reported about it.
+func (c *Cluster) unready(ctx context.Context, pods []*corev1.Pod, want int) string {
+	text := fmt.Sprintf("%d of %d pods are ready", countReady(pods), want)
+	if len(pods) == 0 {
+		return text + "; none was made (a quota or an admission policy may forbid it): kubectl --namespace=" + c.namespace + " get events"
+	}
+	for _, p := range pods {
+		if !isReady(p) {
+			text += fmt.Sprintf("; %s: %s", p.Name, c.story(ctx, p))
+		}
+	}
+	return text
+}
+
+// story tells how a pod is: its scheduling, its container's state, and the last
+// warning about it.
+func (c *Cluster) story(ctx context.Context, p *corev1.Pod) string {
+	state := string(p.Status.Phase)
+	for _, cond := range p.Status.Conditions {
+		if cond.Type == corev1.PodScheduled && cond.Status == corev1.ConditionFalse {
+			state = cond.Reason + ": " + cond.Message
+		}
+	}
+	for _, s := range p.Status.ContainerStatuses {
+		if w := s.State.Waiting; w != nil {
+			state = w.Reason + " " + w.Message
+		}
+	}
+	if warning := c.lastWarning(ctx, p.Name); warning != "" {
+		state += ", " + warning
+	}
+	return strings.TrimSpace(state)
+}
+
+// lastWarning returns the newest warning event about a pod, empty if there is
+// none or events cannot be read: a missing detail is no error of its own.
+func (c *Cluster) lastWarning(ctx context.Context, pod string) string {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	list, err := c.client.CoreV1().Events(c.namespace).List(ctx, metav1.ListOptions{
+		FieldSelector: fields.Set{"involvedObject.kind": "Pod", "involvedObject.name": pod, "type": corev1.EventTypeWarning}.String(),
+	})
+	if err != nil || len(list.Items) == 0 {
+		return ""
+	}
+	last := slices.MaxFunc(list.Items, func(a, b corev1.Event) int { return eventTime(a).Compare(eventTime(b)) })
+	return last.Message
+}
+
+func eventTime(e corev1.Event) time.Time {
+	if !e.LastTimestamp.IsZero() {
+		return e.LastTimestamp.Time
+	}
+	return e.EventTime.Time
+}

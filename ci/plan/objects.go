@@ -1,0 +1,265 @@
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"cutover.dev/ci/config"
+	"cutover.dev/ci/release"
+)
+
+// container is the name of the application's container in every pod.
+const container = "app"
+
+// Deployment returns the Deployment of the release on a colour, with size pods.
+func Deployment(r release.Release, c release.Colour, size int) *appsv1.Deployment {
+	names := release.Names{App: r.Env.App}
+	d := &appsv1.Deployment{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
+		ObjectMeta: meta(r, names.Deployment(c)),
+		Spec: appsv1.DeploymentSpec{
+			Replicas: new(int32(size)),
+			Selector: &metav1.LabelSelector{MatchLabels: names.Selector(c)},
+			// The colour is idle when this is applied; should its pods ever be replaced
+			// while it serves (a node is drained, a hand edits it), none goes before its
+			// successor is ready.
+			Strategy: appsv1.DeploymentStrategy{
+				Type: appsv1.RollingUpdateDeploymentStrategyType,
+				RollingUpdate: &appsv1.RollingUpdateDeployment{
+					MaxUnavailable: new(intstr.FromInt32(0)),
+					MaxSurge:       new(intstr.FromString("100%")),
+				},
+			},
+			RevisionHistoryLimit:    new(int32(2)),
+			ProgressDeadlineSeconds: new(seconds32(r.Env.Raise.Timeout)),
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: podLabels(r, c)},
+				Spec:       podSpec(r),
+			},
+		},
+	}
+	d.Labels[release.LabelColour] = string(c)
+	return d
+}
+
+func podLabels(r release.Release, c release.Colour) map[string]string {
+	names := release.Names{App: r.Env.App}
+	labels := names.Labels()
+	labels[release.LabelRelease] = r.ID
+	maps.Copy(labels, names.Selector(c))
+	return labels
+}
+
+func podSpec(r release.Release) corev1.PodSpec {
+	return corev1.PodSpec{
+		ImagePullSecrets:              pullSecrets(r.Env),
+		TerminationGracePeriodSeconds: new(int64(r.Env.Shutdown.Grace / time.Second)),
+		// Service environment variables would grow with the namespace and can shadow
+		// the application's own.
+		EnableServiceLinks: new(false),
+		Containers: []corev1.Container{{
+			Name:            container,
+			Image:           r.Image,
+			ImagePullPolicy: corev1.PullIfNotPresent,
+			Ports:           []corev1.ContainerPort{{Name: "http", ContainerPort: int32(r.Env.Port), Protocol: corev1.ProtocolTCP}},
+			Env:             releaseEnv(r),
+			EnvFrom:         envFrom(r),
+			Resources:       resources(r.Env.Resources),
+			ReadinessProbe:  probe(r.Env.Health.Ready, 1, 3),
+			LivenessProbe:   probe(r.Env.Health.Live, 10, 3),
+			// A slow start is bounded by raise.timeout, not by the liveness probe.
+			StartupProbe: probe(r.Env.Health.Live, 1, seconds32(r.Env.Raise.Timeout)),
+			// Removing a pod from a Service reaches the nodes after its end has begun;
+			// until then it has to go on serving.
+			Lifecycle: &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{
+				Sleep: &corev1.SleepAction{Seconds: int64(r.Env.Shutdown.Sleep / time.Second)},
+			}},
+		}},
+	}
+}
+
+func releaseEnv(r release.Release) []corev1.EnvVar {
+	return []corev1.EnvVar{{Name: "CUTOVER_RELEASE", Value: r.ID}, {Name: "PORT", Value: fmt.Sprint(r.Env.Port)}}
+}
+
+// envFrom hands the release's configuration and secrets to a container.
+func envFrom(r release.Release) []corev1.EnvFromSource {
+	ref := corev1.LocalObjectReference{Name: release.Names{App: r.Env.App}.Config(r.ID)}
+	out := []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{LocalObjectReference: ref}}}
+	if len(r.Env.Secrets.Required) > 0 {
+		out = append(out, corev1.EnvFromSource{SecretRef: &corev1.SecretEnvSource{LocalObjectReference: ref}})
+	}
+	return out
+}
+
+func probe(path string, every, failures int32) *corev1.Probe {
+	return &corev1.Probe{
+		ProbeHandler:     corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: path, Port: intstr.FromString("http"), Scheme: corev1.URISchemeHTTP}},
+		PeriodSeconds:    every,
+		TimeoutSeconds:   2,
+		FailureThreshold: failures,
+		SuccessThreshold: 1,
+	}
+}
+
+func pullSecrets(env config.Env) []corev1.LocalObjectReference {
+	if env.Image.PullSecret == "" {
+		return nil
+	}
+	return []corev1.LocalObjectReference{{Name: env.Image.PullSecret}}
+}
+
+// resources turns the configuration's quantities, which were checked when it
+// was loaded, into Kubernetes' own.
+func resources(r config.Resources) corev1.ResourceRequirements {
+	list := func(in map[string]string) corev1.ResourceList {
+		if len(in) == 0 {
+			return nil
+		}
+		out := corev1.ResourceList{}
+		for name, quantity := range in {
+			out[corev1.ResourceName(name)] = resource.MustParse(quantity)
+		}
+		return out
+	}
+	return corev1.ResourceRequirements{Requests: list(r.Requests), Limits: list(r.Limits)}
+}
+
+// Config returns the release's immutable ConfigMap.
+func Config(r release.Release) *corev1.ConfigMap {
+	return &corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: meta(r, release.Names{App: r.Env.App}.Config(r.ID)),
+		Immutable:  new(true),
+		Data:       r.Env.Env,
+	}
+}
+
+// Secret returns the release's immutable Secret, nil when none is required.
+func Secret(r release.Release, values map[string]string) *corev1.Secret {
+	if len(r.Env.Secrets.Required) == 0 {
+		return nil
+	}
+	data := map[string][]byte{}
+	for k, v := range values {
+		data[k] = []byte(v)
+	}
+	return &corev1.Secret{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: meta(r, release.Names{App: r.Env.App}.Config(r.ID)),
+		Type:       corev1.SecretTypeOpaque,
+		Immutable:  new(true),
+		Data:       data,
+	}
+}
+
+// LiveService returns the Service that users reach, selecting c.
+func LiveService(r release.Release, c release.Colour) *corev1.Service {
+	return service(r, release.Names{App: r.Env.App}.Live(), c)
+}
+
+// PreviewService returns the Service by which a colour is looked at before it
+// serves.
+func PreviewService(r release.Release, c release.Colour) *corev1.Service {
+	return service(r, release.Names{App: r.Env.App}.Preview(), c)
+}
+
+func service(r release.Release, name string, c release.Colour) *corev1.Service {
+	m := meta(r, name)
+	delete(m.Labels, release.LabelRelease) // it outlives the release that made it
+	return &corev1.Service{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
+		ObjectMeta: m,
+		Spec: corev1.ServiceSpec{
+			Selector: release.Names{App: r.Env.App}.Selector(c),
+			Ports:    []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromString("http"), Protocol: corev1.ProtocolTCP}},
+		},
+	}
+}
+
+// MigrateJob returns the Job that migrates the database for a release, from its
+// bundle.
+func MigrateJob(r release.Release) *batchv1.Job {
+	m := r.Env.Migrations
+	spec := helperPod(r, "migrate", []string{"agent", "migrate", "--dsn-env=" + m.DSN, "--timeout=" + m.Timeout.String()})
+	spec.Containers[0].EnvFrom = envFrom(r)
+	return &batchv1.Job{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
+		ObjectMeta: meta(r, release.Names{App: r.Env.App}.Migrate(r.ID)),
+		Spec: batchv1.JobSpec{
+			BackoffLimit:          new(int32(0)), // a failed migration is looked at, not repeated
+			ActiveDeadlineSeconds: new(int64(seconds32(m.Timeout)) + 60),
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: helperLabels(r, "migrate")},
+				Spec:       spec,
+			},
+		},
+	}
+}
+
+// AgentPod returns the pod that looks at the application from inside the
+// cluster while a release is taken there. It ends by itself after lifetime, so
+// that a killed run leaves nothing behind for ever.
+func AgentPod(r release.Release, lifetime time.Duration) *corev1.Pod {
+	names := release.Names{App: r.Env.App}
+	target := func(name, service string) string {
+		return "--target=" + name + "=http://" + service + r.Env.Health.Version
+	}
+	m := meta(r, names.Agent())
+	m.Labels = helperLabels(r, "agent")
+	spec := helperPod(r, "agent", []string{"agent", "watch", target("preview", names.Preview()), target("live", names.Live())})
+	spec.ActiveDeadlineSeconds = new(int64(lifetime / time.Second))
+	return &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: m, Spec: spec}
+}
+
+// helperPod describes a pod of the release's bundle: it has no rights in the
+// cluster and needs none in its container.
+func helperPod(r release.Release, name string, args []string) corev1.PodSpec {
+	return corev1.PodSpec{
+		RestartPolicy:                corev1.RestartPolicyNever,
+		ImagePullSecrets:             pullSecrets(r.Env),
+		AutomountServiceAccountToken: new(false),
+		EnableServiceLinks:           new(false),
+		// A helper keeps nothing, so that there is nothing to wait for.
+		TerminationGracePeriodSeconds: new(int64(0)),
+		Containers: []corev1.Container{{
+			Name:  name,
+			Image: r.Bundle,
+			Args:  args,
+			SecurityContext: &corev1.SecurityContext{
+				RunAsNonRoot:             new(true),
+				RunAsUser:                new(int64(65532)),
+				ReadOnlyRootFilesystem:   new(true),
+				AllowPrivilegeEscalation: new(false),
+				Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+			},
+			Resources: corev1.ResourceRequirements{
+				Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("32Mi")},
+				Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("256Mi")},
+			},
+		}},
+	}
+}
+
+func helperLabels(r release.Release, role string) map[string]string {
+	labels := release.Names{App: r.Env.App}.Labels()
+	labels[release.LabelRelease] = r.ID
+	labels[release.LabelRole] = role
+	return labels
+}
+
+func meta(r release.Release, name string) metav1.ObjectMeta {
+	labels := release.Names{App: r.Env.App}.Labels()
+	labels[release.LabelRelease] = r.ID
+	return metav1.ObjectMeta{Name: name, Namespace: r.Env.Namespace, Labels: labels}
+}
+
+func seconds32(d time.Duration) int32 { return int32((d + time.Second - 1) / time.Second) }

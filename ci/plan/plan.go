@@ -1,0 +1,238 @@
+// Package plan decides, before anything is touched, what a deploy would do:
+// from the environment's configuration, the release that is offered and what
+// the cluster says. It is pure: it reads and writes nothing.
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"cutover.dev/ci/config"
+	"cutover.dev/ci/release"
+)
+
+// Input is what the caller wants deployed.
+type Input struct {
+	Env         config.Env
+	Version     string
+	Image       string
+	Bundle      string
+	Commit      string
+	CommittedAt *time.Time
+	// Migrations are the bundle's migration files, name to content.
+	Migrations map[string][]byte
+	// Secrets are the values that the pods get. They never leave this struct but
+	// for the release's Secret.
+	Secrets map[string]string
+}
+
+// Observed is what the cluster says before a deploy.
+type Observed struct {
+	// NamespaceExists is false when there is no such namespace.
+	NamespaceExists bool
+	// Record is the last run's, nil if there never was one.
+	Record *release.Record
+	// Service is the live Service's selector, nil when there is no such Service.
+	Service map[string]string
+	// ServiceWriters are the field managers that wrote the selector.
+	ServiceWriters []string
+	// Ready and Size are the ready and the wanted pods of each colour.
+	Ready, Size map[release.Colour]int
+	// Image is the image of each colour's Deployment, empty without one.
+	Image map[release.Colour]string
+	// LiveSecrets are the values of the live release's Secret.
+	LiveSecrets map[string]string
+}
+
+// LiveColour returns the colour that the live Service selects, None when there
+// is no Service or it is not cutover's.
+func (o Observed) LiveColour() release.Colour {
+	return release.Colour(o.Service[release.LabelColour])
+}
+
+// Live returns the release that serves according to the record, nil if none.
+func (o Observed) Live() *release.Release {
+	if o.Record == nil {
+		return nil
+	}
+	return o.Record.ServingRelease()
+}
+
+// Action is what a deploy would do.
+type Action string
+
+// What a deploy would do.
+const (
+	// Nothing: the release already serves.
+	Nothing Action = "nothing"
+	// Deploy: raise the release on the idle colour and switch to it.
+	Deploy Action = "deploy"
+)
+
+// Finding is something that speaks against going on.
+type Finding struct {
+	// What is wrong, one sentence.
+	What string `json:"what"`
+	// Next is what to type.
+	Next string `json:"next"`
+}
+
+// Plan is what a deploy would do.
+type Plan struct {
+	Namespace string          `json:"namespace"`
+	Action    Action          `json:"action"`
+	Release   release.Release `json:"release"`
+	Colour    release.Colour  `json:"colour"`
+	Replicas  int             `json:"replicas"`
+	// Previous is what serves now, nil on a first release.
+	Previous       *release.Release `json:"previous,omitempty"`
+	PreviousColour release.Colour   `json:"previous_colour,omitempty"`
+	// Changes are the differences to what serves, one line each.
+	Changes []string `json:"changes,omitempty"`
+	// Findings speak against going on; with any, a deploy refuses.
+	Findings []Finding `json:"findings,omitempty"`
+	// Hash stands for everything above that a person would approve.
+	Hash string `json:"hash"`
+}
+
+// Make returns the plan for deploying what in asks for, given what is observed.
+func Make(in Input, seen Observed) Plan {
+	p := Plan{
+		Namespace:      in.Env.Namespace,
+		Action:         Deploy,
+		Release:        candidate(in),
+		Previous:       seen.Live(),
+		PreviousColour: seen.LiveColour(),
+		Findings:       findings(in, seen),
+	}
+	p.Colour = p.PreviousColour.Other()
+	p.Replicas = replicas(in.Env.Replicas, p.Previous, seen.Size[p.PreviousColour])
+	p.Changes = changes(in, seen, p.Release)
+	if p.Previous != nil && len(p.Changes) == 0 && serves(seen, p) {
+		p.Action = Nothing
+		p.Colour = p.PreviousColour
+	}
+	p.Hash = hash(p, in)
+	return p
+}
+
+// replicas returns the size of the new colour. It takes over all of the traffic,
+// so when the live one was scaled beyond what its release declared, that size is
+// needed and kept. Where it was not, the declared size is the team's decision,
+// also when it is smaller than before.
+func replicas(declared int, live *release.Release, size int) int {
+	if live != nil && size > live.Env.Replicas {
+		return max(declared, size)
+	}
+	return declared
+}
+
+// serves reports whether the live colour really runs the release that the
+// record calls live, with all of its pods ready.
+func serves(seen Observed, p Plan) bool {
+	c := p.PreviousColour
+	return seen.Record.Serving == c && seen.Image[c] == p.Previous.Image &&
+		seen.Size[c] > 0 && seen.Ready[c] >= seen.Size[c]
+}
+
+func candidate(in Input) release.Release {
+	r := release.Release{
+		Version:     in.Version,
+		Image:       in.Image,
+		Bundle:      in.Bundle,
+		Commit:      in.Commit,
+		CommittedAt: in.CommittedAt,
+		Env:         in.Env,
+		Migrations:  migrationsHash(in.Migrations),
+	}
+	r.Fingerprint = fingerprint(r)
+	return r
+}
+
+// fingerprint hashes what the cluster would run, without the release's ID.
+func fingerprint(r release.Release) string {
+	r.ID = "id"
+	return digest(Deployment(r, release.Blue, 0), Config(r), LiveService(r, release.Blue), r.Version, r.Migrations)
+}
+
+func migrationsHash(files map[string][]byte) string {
+	if len(files) == 0 {
+		return ""
+	}
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(h, "%s %d\n%s", name, len(files[name]), files[name])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// changes lists how the candidate differs from what serves.
+func changes(in Input, seen Observed, next release.Release) []string {
+	live := seen.Live()
+	if live == nil {
+		return []string{"first release: nothing serves yet"}
+	}
+	var out []string
+	add := func(what, from, to string) {
+		if from != to {
+			out = append(out, fmt.Sprintf("%s: %s -> %s", what, from, to))
+		}
+	}
+	add("version", live.Version, next.Version)
+	add("image", shortDigest(live.Image), shortDigest(next.Image))
+	add("replicas", fmt.Sprint(live.Env.Replicas), fmt.Sprint(next.Env.Replicas))
+	add("migrations", short(live.Migrations), short(next.Migrations))
+	if digest(live.Env.Env) != digest(next.Env.Env) {
+		out = append(out, "configuration: "+differing(live.Env.Env, next.Env.Env))
+	}
+	if !maps.Equal(seen.LiveSecrets, in.Secrets) {
+		out = append(out, "secrets: "+differing(seen.LiveSecrets, in.Secrets))
+	}
+	if len(out) == 0 && live.Fingerprint != next.Fingerprint {
+		out = append(out, "settings: the pods' or the Service's description differs")
+	}
+	return out
+}
+
+// differing names the keys whose values differ, never the values.
+func differing(a, b map[string]string) string {
+	keys := map[string]bool{}
+	for k, v := range a {
+		if w, ok := b[k]; !ok || w != v {
+			keys[k] = true
+		}
+	}
+	for k := range b {
+		if _, ok := a[k]; !ok {
+			keys[k] = true
+		}
+	}
+	return fmt.Sprint(slices.Sorted(maps.Keys(keys)))
+}
+
+// hash covers what a person approves: what would run, where, and instead of
+// what. Times, run IDs and observed sizes are not in it.
+func hash(p Plan, in Input) string {
+	var previous string
+	if p.Previous != nil {
+		previous = p.Previous.ID + p.Previous.Fingerprint
+	}
+	return digest(p.Namespace, in.Env.Name, p.Action, p.Release.Fingerprint, p.Release.Bundle, p.Colour, previous)[:12]
+}
+
+// digest returns a hash over the JSON of the values.
+func digest(values ...any) string {
+	h := sha256.New()
+	enc := json.NewEncoder(h)
+	for _, v := range values {
+		if err := enc.Encode(v); err != nil {
+			panic(fmt.Sprintf("plan: %T cannot be encoded: %v", v, err)) // only plain data comes here
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

@@ -1,0 +1,221 @@
+// Package release holds what survives a kill: the Record of a run, the Release
+// it takes to the cluster, and the history of an application in an environment.
+//
+// The types here only describe; package kube stores them and package rollout
+// decides by them.
+package release
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"cutover.dev/ci/config"
+)
+
+// FormatVersion is the version of the Record's JSON that this binary writes. A
+// Record of a newer version is refused, since its meaning is not known.
+const FormatVersion = 1
+
+// Colour is one of the two sides of a blue-green deployment. Empty means none:
+// before the first release nothing serves.
+type Colour string
+
+// The two colours. Neither is special; the first release takes Blue.
+const (
+	None  Colour = ""
+	Blue  Colour = "blue"
+	Green Colour = "green"
+)
+
+// Other returns the colour that does not serve when c does.
+func (c Colour) Other() Colour {
+	if c == Blue {
+		return Green
+	}
+	return Blue
+}
+
+// Release is one version of the application with everything that is needed to
+// raise it again: images by digest, configuration as it was, and the names of
+// its immutable ConfigMap and Secret, which follow from its ID.
+type Release struct {
+	// ID is "r" and the number of the run that first took it to the cluster.
+	ID string `json:"id"`
+	// Version is what the application answers on its version path.
+	Version string `json:"version"`
+	// Image and Bundle are references by digest.
+	Image  string `json:"image"`
+	Bundle string `json:"bundle"`
+	// Commit and CommittedAt are the source's, when it came from git.
+	Commit      string     `json:"commit,omitempty"`
+	CommittedAt *time.Time `json:"committed_at,omitempty"`
+	// Env is the configuration the release was made with.
+	Env config.Env `json:"env"`
+	// Migrations is a hash over the bundle's migrations, empty without a database.
+	Migrations string `json:"migrations,omitempty"`
+	// Fingerprint is a hash over everything that makes the running release what it
+	// is, secrets excepted. Two releases with equal fingerprints and equal secrets
+	// are the same to their users.
+	Fingerprint string `json:"fingerprint"`
+	// Schema is the database's version after this release's migrations ran, 0
+	// without a database.
+	Schema int64 `json:"schema,omitempty"`
+}
+
+// Outcome is how a run ended, or that it has not.
+type Outcome string
+
+// The outcomes of a run.
+const (
+	// Running: not finished; the run may be alive or killed.
+	Running Outcome = "running"
+	// Succeeded: the release serves.
+	Succeeded Outcome = "succeeded"
+	// Unchanged: the release already served; nothing was done.
+	Unchanged Outcome = "unchanged"
+	// RolledBack: a step failed, everything was undone, what served before serves.
+	RolledBack Outcome = "rolledback"
+	// Refused: a gate said no before anything was changed.
+	Refused Outcome = "refused"
+	// Failed: a machine failed before anything was changed.
+	Failed Outcome = "failed"
+	// Halted: an undo failed; a person has to look.
+	Halted Outcome = "halted"
+)
+
+// Finished reports whether the run has ended for good. A halted one has not: it
+// holds the application until a person has looked.
+func (o Outcome) Finished() bool { return o != Running && o != Halted }
+
+// State is how far a step has come.
+type State string
+
+// The states of a step. A step that is Started or Undoing in the record of a
+// killed run may or may not have acted.
+const (
+	Pending State = "pending"
+	Started State = "started"
+	Done    State = "done"
+	Broken  State = "failed"
+	Skipped State = "skipped"
+	Undoing State = "undoing"
+	Undone  State = "undone"
+)
+
+// Step is what the record knows of one step.
+type Step struct {
+	Name    string     `json:"name"`
+	State   State      `json:"state"`
+	Started *time.Time `json:"started,omitempty"`
+	Ended   *time.Time `json:"ended,omitempty"`
+	// Note is what the step found or did, one line for the report.
+	Note string `json:"note,omitempty"`
+	// Error is why it failed.
+	Error string `json:"error,omitempty"`
+}
+
+// Seconds returns how long the step took, 0 while it has not ended.
+func (s Step) Seconds() float64 {
+	if s.Started == nil || s.Ended == nil {
+		return 0
+	}
+	return s.Ended.Sub(*s.Started).Seconds()
+}
+
+// Record is the whole truth about one run: it is saved before and after every
+// act, so that whoever comes next knows what was begun and what was finished.
+// It holds no secret.
+type Record struct {
+	Format int `json:"format"`
+	// Number counts the runs of the application in its environment, from 1.
+	Number int `json:"number"`
+	// Run identifies the run; a new one for every call, unlike Label.
+	Run string `json:"run"`
+	// Label is what the caller passed as --run-id, such as a CI job's number.
+	Label string `json:"label,omitempty"`
+	// By is who ran it and from where, as far as known.
+	By string `json:"by,omitempty"`
+
+	Namespace string `json:"namespace"`
+	// Plan is the hash of the plan that the run carries out.
+	Plan string `json:"plan"`
+
+	// Release is what the run takes to the cluster, on Colour.
+	Release Release `json:"release"`
+	Colour  Colour  `json:"colour"`
+	// Previous is what served when the run began, on PreviousColour. Nil on the
+	// first release.
+	Previous       *Release `json:"previous,omitempty"`
+	PreviousColour Colour   `json:"previous_colour,omitempty"`
+
+	// Replicas is the size the new colour is raised to.
+	Replicas int `json:"replicas"`
+
+	Steps   []Step     `json:"steps"`
+	Outcome Outcome    `json:"outcome"`
+	Error   string     `json:"error,omitempty"`
+	Started time.Time  `json:"started"`
+	Ended   *time.Time `json:"ended,omitempty"`
+	// Serving is the colour that serves now, as the run last knew.
+	Serving Colour `json:"serving,omitempty"`
+}
+
+// First reports whether nothing served when the run began.
+func (r *Record) First() bool { return r.Previous == nil }
+
+// Step returns the record of the named step, or nil.
+func (r *Record) Step(name string) *Step {
+	for i := range r.Steps {
+		if r.Steps[i].Name == name {
+			return &r.Steps[i]
+		}
+	}
+	return nil
+}
+
+// ServingRelease returns the release that serves as far as the run knows, nil
+// if none does.
+func (r *Record) ServingRelease() *Release {
+	switch r.Serving {
+	case None:
+		return nil
+	case r.Colour:
+		return &r.Release
+	default:
+		return r.Previous
+	}
+}
+
+// Clone returns a deep copy, so that a saved record cannot change afterwards.
+func (r *Record) Clone() *Record {
+	data, err := json.Marshal(r)
+	if err != nil {
+		panic(fmt.Sprintf("release: a record cannot be encoded: %v", err)) // only plain data inside
+	}
+	copied := new(Record)
+	if err := json.Unmarshal(data, copied); err != nil {
+		panic(fmt.Sprintf("release: a record cannot be decoded: %v", err))
+	}
+	return copied
+}
+
+// Summary is one line of the history.
+type Summary struct {
+	Number  int       `json:"number"`
+	Run     string    `json:"run"`
+	Release string    `json:"release"`
+	Version string    `json:"version"`
+	Outcome Outcome   `json:"outcome"`
+	Started time.Time `json:"started"`
+	Seconds float64   `json:"seconds"`
+}
+
+// Summary returns the record's line in the history.
+func (r *Record) Summary() Summary {
+	s := Summary{Number: r.Number, Run: r.Run, Release: r.Release.ID, Version: r.Release.Version, Outcome: r.Outcome, Started: r.Started}
+	if r.Ended != nil {
+		s.Seconds = r.Ended.Sub(r.Started).Seconds()
+	}
+	return s
+}

@@ -1,0 +1,93 @@
+// Package report turns a run's record into something to read.
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"cutover.dev/ci/release"
+	"cutover.dev/ci/rollout"
+)
+
+// Text returns the run as a person reads it in a terminal.
+func Text(rec *release.Record) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s to %s: %s\n", rec.Release.Env.App, rec.Release.Version, rec.Release.Env.Name, headline(rec))
+	if rec.Outcome != release.Unchanged {
+		for _, s := range rec.Steps {
+			fmt.Fprintf(&b, "  %-12s %-9s %6s  %s\n", s.Name, s.State, seconds(s), remark(s))
+		}
+	}
+	fmt.Fprintf(&b, "  serving      %s\n", Serving(rec))
+	fmt.Fprintf(&b, "  run          %s, number %d%s, plan %s\n", rec.Run, rec.Number, label(rec), rec.Plan)
+	return b.String()
+}
+
+// Serving says in one line what serves, as far as the run knows.
+func Serving(rec *release.Record) string {
+	live := rec.ServingRelease()
+	if live == nil {
+		return "nothing"
+	}
+	return fmt.Sprintf("%s, version %s, on %s", live.ID, live.Version, rec.Serving)
+}
+
+// JSON returns the record itself, indented.
+func JSON(rec *release.Record) ([]byte, error) { return json.MarshalIndent(rec, "", "  ") }
+
+// Line returns an event as one line of progress.
+func Line(e rollout.Event) string {
+	if e.Step == "" {
+		return e.Note
+	}
+	text := fmt.Sprintf("%-12s %s", e.Step, e.State)
+	if e.State == release.Done || e.State == release.Broken {
+		text += fmt.Sprintf(" in %.1f s", e.Seconds)
+	}
+	if e.Note != "" && e.State != release.Started {
+		text += ": " + e.Note
+	}
+	return text
+}
+
+func headline(rec *release.Record) string {
+	took := ""
+	if rec.Ended != nil {
+		took = fmt.Sprintf(" in %.1f s", rec.Ended.Sub(rec.Started).Seconds())
+	}
+	switch rec.Outcome {
+	case release.Unchanged:
+		return "already live, nothing to do"
+	case release.Succeeded:
+		return "succeeded" + took
+	case release.RolledBack:
+		return "rolled back" + took
+	case release.Running:
+		return "not finished, begun " + rec.Started.Format(time.RFC3339)
+	default:
+		return string(rec.Outcome) + took
+	}
+}
+
+func seconds(s release.Step) string {
+	if s.Started == nil || s.Ended == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f s", s.Seconds())
+}
+
+func remark(s release.Step) string {
+	if s.Error != "" {
+		return s.Error
+	}
+	return s.Note
+}
+
+func label(rec *release.Record) string {
+	if rec.Label == "" {
+		return ""
+	}
+	return " (" + rec.Label + ")"
+}

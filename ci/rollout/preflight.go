@@ -1,0 +1,32 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+
+	"cutover.dev/ci/outcome"
+	"cutover.dev/ci/release"
+)
+
+// preflight looks once more, now that the run holds the lock and its record is
+// kept: what the plan saw must still be so.
+func (d *Deployer) preflight(ctx context.Context, rec *release.Record) error {
+	seen, err := d.Cluster.Observe(ctx)
+	if err != nil {
+		return err
+	}
+	if live := seen.LiveColour(); live != rec.PreviousColour {
+		return outcome.Refusef("cutover plan --env="+rec.Release.Env.Name,
+			"the live Service leads to %s, but the plan saw %s", orNothing(live), orNothing(rec.PreviousColour))
+	}
+	if rec.First() {
+		note(rec, "preflight", "nothing serves yet: first release")
+		return nil
+	}
+	note(rec, "preflight", "%s serves: %s, version %s, %d of %d pods ready", rec.PreviousColour, rec.Previous.ID, rec.Previous.Version,
+		seen.Ready[rec.PreviousColour], seen.Size[rec.PreviousColour])
+	if seen.Ready[rec.PreviousColour] == 0 {
+		return outcome.Refusef(fmt.Sprintf("kubectl --namespace=%s get pods", rec.Namespace), "no pod of %s, which serves, is ready", rec.PreviousColour)
+	}
+	return nil
+}

@@ -1,0 +1,289 @@
+package rollout
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cutover.dev/ci/outcome"
+	"cutover.dev/ci/release"
+)
+
+// Store keeps the record of the current run. Save compares before it swaps: it
+// fails with ErrConflict when somebody else wrote in between.
+type Store interface {
+	// Load returns the last run's record, nil if there never was one.
+	Load(ctx context.Context) (*release.Record, error)
+	// Begin keeps the record as the current one, gives it its release ID, and
+	// files the finished one before it.
+	Begin(ctx context.Context, rec *release.Record) error
+	// Save overwrites the current record.
+	Save(ctx context.Context, rec *release.Record) error
+}
+
+// ErrConflict says that somebody else wrote the record: this run no longer owns
+// it and has to stop.
+var ErrConflict = errors.New("the record was written by somebody else")
+
+// Event tells that a step, or the run (Step empty), came to a new state.
+type Event struct {
+	Step  string
+	State release.State
+	// Note is what the step found or did, or why it failed.
+	Note    string
+	Seconds float64
+}
+
+// Phase is a moment around an act at which a test can inject a fault.
+type Phase string
+
+// The moments around an act. Saves come before and after every act, so both
+// save phases occur several times in a step.
+const (
+	BeforeDo   Phase = "before act"
+	AfterDo    Phase = "after act"
+	BeforeSave Phase = "before save"
+	AfterSave  Phase = "after save"
+	BeforeUndo Phase = "before undo"
+)
+
+// Point is a moment in a run.
+type Point struct {
+	Step  string
+	Phase Phase
+}
+
+// Runner takes a list of steps from its first unfinished one to the end, and
+// back again when one fails. It writes the record before and after every act;
+// what to do next is decided from the record alone.
+type Runner struct {
+	Steps []Step
+	Store Store
+	// Notify is told of every change, in order. It must return at once and cannot
+	// fail the run. Nil: nobody is told.
+	Notify func(Event)
+	// Fault is called at every Point; an error is the act's. Nil outside tests.
+	Fault func(Point) error
+}
+
+// undoSaveTimeout bounds the saves that are made after the run's own context
+// has ended.
+const undoSaveTimeout = 30 * time.Second
+
+// Run carries out every step that the record does not call done. When one
+// fails, all before it are undone, from the record and in reverse. The error,
+// if any, is an *outcome.Error; the record holds the same.
+func (r *Runner) Run(ctx context.Context, rec *release.Record) error {
+	for _, s := range r.Steps {
+		st := rec.Step(s.Name)
+		if st.State == release.Done || st.State == release.Skipped {
+			continue
+		}
+		if s.Once && st.State == release.Started {
+			return r.halt(ctx, rec, fmt.Errorf("step %s was interrupted and must not be entered twice", s.Name))
+		}
+		err := r.do(ctx, rec, s, st)
+		switch {
+		case err == nil:
+		case errors.Is(err, ErrConflict):
+			return &outcome.Error{Code: outcome.Halted, Err: fmt.Errorf("step %s: %w", s.Name, err),
+				Now: "another run has taken over; this one stopped and undid nothing", Next: "cutover status --env=" + rec.Release.Env.Name}
+		case s.Undo.kind == finals:
+			// There is no way back any more and the new version serves: what could not
+			// be tidied up is worth a note, not an alarm.
+		default:
+			return r.Undo(ctx, rec, fmt.Errorf("step %s: %w", s.Name, err))
+		}
+	}
+	return r.finish(ctx, rec, release.Succeeded)
+}
+
+// do carries out one step, its intent saved before and its end saved after.
+func (r *Runner) do(ctx context.Context, rec *release.Record, s Step, st *release.Step) error {
+	st.State, st.Started, st.Ended, st.Error = release.Started, now(), nil, ""
+	if err := r.save(ctx, rec, s.Name); err != nil {
+		return err
+	}
+	r.tell(s.Name, st)
+
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	err := r.act(ctx, rec, s)
+
+	st.Ended = now()
+	if err != nil {
+		st.State, st.Error = release.Broken, err.Error()
+		r.tell(s.Name, st)
+		if saveErr := r.saveDetached(ctx, rec, s.Name); saveErr != nil {
+			return errors.Join(err, saveErr)
+		}
+		return err
+	}
+	st.State = release.Done
+	if err := r.save(ctx, rec, s.Name); err != nil {
+		return err
+	}
+	r.tell(s.Name, st)
+	return nil
+}
+
+// act calls Do between its two fault points. A panic is a failure like any
+// other: what it left behind is undone.
+func (r *Runner) act(ctx context.Context, rec *release.Record, s Step) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	if err := r.fault(s.Name, BeforeDo); err != nil {
+		return err
+	}
+	if err := s.Do(ctx, rec); err != nil {
+		if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+			return fmt.Errorf("not done within %s: %w", s.Timeout, err)
+		}
+		return err
+	}
+	return r.fault(s.Name, AfterDo)
+}
+
+// Undo takes back, in reverse order, every step that the record says was begun.
+// It runs to its end also when ctx is cancelled, and halts at the first undo
+// that fails: after that nothing more is touched. why is the reason, and the
+// returned *outcome.Error carries it.
+func (r *Runner) Undo(ctx context.Context, rec *release.Record, why error) error {
+	ctx = context.WithoutCancel(ctx)
+	rec.Error = why.Error()
+	changed := false
+	for i := len(r.Steps) - 1; i >= 0; i-- {
+		s := r.Steps[i]
+		st := rec.Step(s.Name)
+		if st.State == release.Pending || st.State == release.Skipped || st.State == release.Undone {
+			changed = changed || st.State == release.Undone
+			continue
+		}
+		changed = changed || s.Undo.kind != reads
+		if s.Undo.kind != reverts {
+			continue
+		}
+		if err := r.undo(ctx, rec, s, st); err != nil {
+			return r.halt(ctx, rec, fmt.Errorf("undo of step %s: %w (it was undone because of: %w)", s.Name, err, why))
+		}
+	}
+	return r.undone(ctx, rec, changed, why)
+}
+
+func (r *Runner) undo(ctx context.Context, rec *release.Record, s Step, st *release.Step) error {
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	st.State = release.Undoing
+	if err := r.save(ctx, rec, s.Name); err != nil {
+		return err
+	}
+	r.tell(s.Name, st)
+	if err := r.fault(s.Name, BeforeUndo); err != nil {
+		return err
+	}
+	if err := s.Undo.fn(ctx, rec); err != nil {
+		return err
+	}
+	st.State = release.Undone
+	r.tell(s.Name, st)
+	return r.save(ctx, rec, s.Name)
+}
+
+// undone ends a run whose every begun step was taken back.
+func (r *Runner) undone(ctx context.Context, rec *release.Record, changed bool, why error) error {
+	failure := &outcome.Error{Err: why, Next: "cutover status --env=" + rec.Release.Env.Name}
+	var end release.Outcome
+	switch {
+	case changed:
+		end, failure.Code, failure.Now = release.RolledBack, outcome.RolledBack, serving(rec)
+	case outcome.CodeOf(why) == outcome.Refused:
+		end, failure.Code = release.Refused, outcome.Refused
+	default:
+		end, failure.Code = release.Failed, outcome.Failed
+	}
+	if e, ok := errors.AsType[*outcome.Error](why); ok && e.Next != "" {
+		failure.Next = e.Next
+	}
+	if err := r.finish(ctx, rec, end); err != nil {
+		return errors.Join(failure, err)
+	}
+	return failure
+}
+
+// serving says in one sentence what serves, for a run that was taken back.
+func serving(rec *release.Record) string {
+	live := rec.ServingRelease()
+	if live == nil {
+		return "everything was taken back; nothing serves, as before this first release"
+	}
+	return fmt.Sprintf("everything was taken back; %s (version %s) serves on %s, as before", live.ID, live.Version, rec.Serving)
+}
+
+// halt ends a run that can neither go on nor back.
+func (r *Runner) halt(ctx context.Context, rec *release.Record, why error) error {
+	rec.Error = why.Error()
+	failure := &outcome.Error{Code: outcome.Halted, Err: why,
+		Now:  fmt.Sprintf("nothing more was touched; as far as known %s serves", orNothing(rec.Serving)),
+		Next: fmt.Sprintf("cutover status --env=%[1]s\ncutover deploy --env=%[1]s   (tries the undo once more, then deploys)", rec.Release.Env.Name)}
+	if err := r.finish(context.WithoutCancel(ctx), rec, release.Halted); err != nil {
+		return errors.Join(failure, err)
+	}
+	return failure
+}
+
+func orNothing(c release.Colour) string {
+	if c == release.None {
+		return "nothing"
+	}
+	return string(c)
+}
+
+func (r *Runner) finish(ctx context.Context, rec *release.Record, end release.Outcome) error {
+	rec.Outcome, rec.Ended = end, now()
+	return r.save(ctx, rec, "")
+}
+
+func (r *Runner) saveDetached(ctx context.Context, rec *release.Record, step string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoSaveTimeout)
+	defer cancel()
+	return r.save(ctx, rec, step)
+}
+
+func (r *Runner) save(ctx context.Context, rec *release.Record, step string) error {
+	if err := r.fault(step, BeforeSave); err != nil {
+		return err
+	}
+	if err := r.Store.Save(ctx, rec); err != nil {
+		return fmt.Errorf("save the record: %w", err)
+	}
+	return r.fault(step, AfterSave)
+}
+
+func (r *Runner) fault(step string, phase Phase) error {
+	if r.Fault == nil {
+		return nil
+	}
+	return r.Fault(Point{step, phase})
+}
+
+func (r *Runner) tell(step string, st *release.Step) {
+	if r.Notify == nil {
+		return
+	}
+	note := st.Note
+	if st.Error != "" {
+		note = st.Error
+	}
+	r.Notify(Event{Step: step, State: st.State, Note: note, Seconds: st.Seconds()})
+}
+
+// now returns the current time without its monotonic part, as the record will
+// read it back.
+func now() *time.Time {
+	t := time.Now().UTC().Round(time.Millisecond)
+	return &t
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// fault makes this program misbehave, to show what cutover does about it. It can
+// be chosen only when the program is linked:
+//
+//	go build -ldflags "-X main.fault=never-ready"
+//
+// An application of your own has no need of this file.
+//
+//	""             behave
+//	never-ready    /readyz always answers 503
+//	crash          exit with code 1 after 5 seconds
+//	wrong-version  say another version than was built
+//	errors         answer 5% of the requests to /notes with 500
+//	slow           answer 2 seconds late, except the probes and metrics
+//	hang           ignore SIGTERM
+//	leak           use 20 MB more memory each second
+var fault = ""
+
+// leaked is what the fault "leak" never frees.
+var leaked [][]byte
+
+// startFault begins the faults that don't need a request.
+func startFault() error {
+	switch fault {
+	case "":
+		return nil
+	case "never-ready", "errors", "slow":
+		// Done by withFault.
+	case "crash":
+		time.AfterFunc(5*time.Second, func() { os.Exit(1) })
+	case "wrong-version":
+		version += "-wrong"
+	case "hang":
+		signal.Ignore(syscall.SIGTERM)
+	case "leak":
+		go func() {
+			for range time.Tick(time.Second) {
+				chunk := make([]byte, 20<<20)
+				for i := range chunk { // Memory counts once it is written.
+					chunk[i] = 1
+				}
+				leaked = append(leaked, chunk)
+			}
+		}()
+	default:
+		return fmt.Errorf("there is no fault %q", fault)
+	}
+	slog.Warn("this program was built to misbehave", "fault", fault)
+	return nil
+}
+
+// withFault is the faults that happen to requests.
+func withFault(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		isNotes := r.URL.Path == "/notes" || strings.HasPrefix(r.URL.Path, "/notes/")
+		isProbe := r.URL.Path == "/livez" || r.URL.Path == "/readyz"
+		switch {
+		case fault == "never-ready" && r.URL.Path == "/readyz":
+			writeJSON(w, http.StatusServiceUnavailable, map[string]any{"ready": false, "reason": "built never to be ready"})
+			return
+		case fault == "errors" && isNotes && rand.Float64() < 0.05:
+			writeError(w, http.StatusInternalServerError, "built to fail now and then")
+			return
+		case fault == "slow" && !isProbe:
+			time.Sleep(2 * time.Second)
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// withThe links the fault in for the time of a test.
+func withThe(t *testing.T, chosen string) {
+	t.Helper()
+	fault = chosen
+	t.Cleanup(func() { fault = "" })
+}
+
+func TestAnUnknownFaultIsRefused(t *testing.T) {
+	withThe(t, "misspelt")
+	err := run(context.Background(), func(string) string { return "1s" })
+	assert.ErrorContains(t, err, `there is no fault "misspelt"`)
+}
+
+func TestTheFaultNeverReady(t *testing.T) {
+	withThe(t, "never-ready")
+	base := startNotes(t, migratedDatabase(t))
+	code, reason := ready(t, base)
+	assert.Equal(t, http.StatusServiceUnavailable, code)
+	assert.Equal(t, "built never to be ready", reason)
+	assert.Equal(t, http.StatusOK, get(t, base+"/livez").StatusCode)
+}
+
+func TestTheFaultErrorsFailsSomeRequestsOfNotesOnly(t *testing.T) {
+	withThe(t, "errors")
+	base := startNotes(t, migratedDatabase(t))
+	failed := 0
+	for range 400 {
+		if get(t, base+"/notes").StatusCode == http.StatusInternalServerError {
+			failed++
+		}
+		require.Equal(t, http.StatusOK, get(t, base+"/readyz").StatusCode)
+	}
+	assert.InDelta(t, 20, failed, 19, "about 5%% of 400")
+}
+
+func TestTheFaultSlowSparesTheProbes(t *testing.T) {
+	withThe(t, "slow")
+	base := startNotes(t, migratedDatabase(t))
+	start := time.Now()
+	get(t, base+"/readyz")
+	assert.Less(t, time.Since(start), 2*time.Second)
+	get(t, base+"/notes")
+	assert.GreaterOrEqual(t, time.Since(start), 2*time.Second)
+}
+
+func TestTheFaultWrongVersionIsTold(t *testing.T) {
+	p := startProcess(t, migratedDatabase(t), "NOTES_TEST_FAULT=wrong-version")
+	answer := get(t, p.base+"/version")
+	assert.Contains(t, answer.body, `"dev-wrong"`)
+	assert.Equal(t, "dev-wrong", answer.Header.Get("Notes-Version"))
+}
+
+func TestTheFaultCrashEndsTheProcess(t *testing.T) {
+	p := startProcess(t, migratedDatabase(t), "NOTES_TEST_FAULT=crash")
+	var exit *exec.ExitError
+	require.ErrorAs(t, p.Wait(), &exit)
+	assert.Equal(t, 1, exit.ExitCode())
+}
+
+func TestTheFaultHangIgnoresSIGTERM(t *testing.T) {
+	p := startProcess(t, migratedDatabase(t), "NOTES_TEST_FAULT=hang")
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	time.Sleep(time.Second) // The drain is 200 ms.
+	assert.Equal(t, http.StatusOK, get(t, p.base+"/readyz").StatusCode)
+}
+
+func TestTheFaultLeakTakesMemory(t *testing.T) {
+	p := startProcess(t, migratedDatabase(t), "NOTES_TEST_FAULT=leak")
+	time.Sleep(2500 * time.Millisecond)
+	body := get(t, p.base+"/metrics").body
+	assert.Regexp(t, `(?m)^go_memstats_heap_alloc_bytes ([4-9]\.\d+e\+07|[1-9]\.\d+e\+08)$`, body)
+}

@@ -1,0 +1,3 @@
+module cutover.dev/lab
+
+go 1.26.0
