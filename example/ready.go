@@ -61,9 +61,12 @@ func (s *server) logReadiness(reason string, cause error) {
 	if last := s.reason.Swap(&reason); last != nil && *last == reason {
 		return
 	}
-	if reason != "" {
+	switch {
+	case reason == "":
+		slog.Info("ready")
+	case cause == nil:
+		slog.Warn("not ready", "reason", reason)
+	default:
 		slog.Warn("not ready", "reason", reason, "error", cause)
-		return
 	}
-	slog.Info("ready")
 }

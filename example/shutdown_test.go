@@ -97,20 +97,23 @@ func (c *client) close() {
 
 func TestNoRequestOnAKeptAliveConnectionIsLostInAShutdown(t *testing.T) {
 	url := migratedDatabase(t)
-	blue, green := serveNotes(t, url, time.Second), serveNotes(t, url, time.Second)
+	const drain = 3 * time.Second
+	blue, green := serveNotes(t, url, drain), serveNotes(t, url, drain)
 
 	// The part of Kubernetes: which server new connections go to.
 	var service atomic.Pointer[running]
 	service.Store(blue)
 
+	const all = 20
 	var (
 		clients  sync.WaitGroup
 		stop     = make(chan struct{})
+		settled  atomic.Int64 // clients whose connection was kept for another request
 		answered atomic.Int64
 		draining atomic.Bool
-		failures = make(chan error, 1000)
+		failures = make(chan error, all)
 	)
-	for i := range 20 {
+	for i := range all {
 		clients.Go(func() {
 			c := &client{address: func() string { return service.Load().address }}
 			defer c.close()
@@ -138,11 +141,15 @@ func TestNoRequestOnAKeptAliveConnectionIsLostInAShutdown(t *testing.T) {
 					return
 				}
 				answered.Add(1)
+				if n == 1 {
+					settled.Add(1)
+				}
 			}
 		})
 	}
 
-	time.Sleep(500 * time.Millisecond)
+	assert.Eventually(t, func() bool { return settled.Load() == all },
+		20*time.Second, 10*time.Millisecond, "requests before the shutdown")
 	before := answered.Load()
 	draining.Store(true)
 	blue.sigterm()
@@ -150,7 +157,9 @@ func TestNoRequestOnAKeptAliveConnectionIsLostInAShutdown(t *testing.T) {
 	service.Store(green)               // and clients still connect to blue until then.
 	blue.wait(t)
 	during := answered.Load()
-	time.Sleep(500 * time.Millisecond)
+	assert.Greater(t, during, before, "requests during the shutdown")
+	assert.Eventually(t, func() bool { return answered.Load() > during+all },
+		20*time.Second, 10*time.Millisecond, "requests after the shutdown")
 	close(stop)
 	clients.Wait()
 	close(failures)
@@ -158,10 +167,7 @@ func TestNoRequestOnAKeptAliveConnectionIsLostInAShutdown(t *testing.T) {
 	for err := range failures {
 		assert.NoError(t, err)
 	}
-	assert.Positive(t, before, "requests before the shutdown")
-	assert.Greater(t, during, before, "requests during the shutdown")
-	assert.Greater(t, answered.Load(), during, "requests after the shutdown")
-	t.Logf("%d requests, none lost", answered.Load())
+	t.Logf("%d requests were answered", answered.Load())
 }
 
 func TestARequestInFlightIsFinished(t *testing.T) {
@@ -219,7 +225,7 @@ func TestARequestInFlightIsFinished(t *testing.T) {
 }
 
 func TestWhileDrainingAllIsAnsweredButReadyzSaysNoAndConnectionsClose(t *testing.T) {
-	notes := serveNotes(t, migratedDatabase(t), 2*time.Second)
+	notes := serveNotes(t, migratedDatabase(t), 3*time.Second)
 	base := "http://" + notes.address
 	assert.False(t, get(t, base+"/notes").Close, "a connection is kept at first")
 
@@ -227,7 +233,7 @@ func TestWhileDrainingAllIsAnsweredButReadyzSaysNoAndConnectionsClose(t *testing
 	require.Eventually(t, func() bool {
 		code, reason := ready(t, base)
 		return code == http.StatusServiceUnavailable && reason == "shutting down"
-	}, time.Second, time.Millisecond)
+	}, 2*time.Second, 10*time.Millisecond)
 	for path, code := range map[string]int{
 		"/": 200, "/notes": 200, "/notes/1": 404, "/livez": 200, "/version": 200, "/metrics": 200, "/nowhere": 404,
 	} {
@@ -239,7 +245,7 @@ func TestWhileDrainingAllIsAnsweredButReadyzSaysNoAndConnectionsClose(t *testing
 }
 
 func TestAnIdleConnectionIsKeptForTheWholeDrain(t *testing.T) {
-	const drain = time.Second
+	const drain = 3 * time.Second
 	notes := serveNotes(t, migratedDatabase(t), drain)
 	c := &client{address: func() string { return notes.address }}
 	defer c.close()
@@ -247,7 +253,7 @@ func TestAnIdleConnectionIsKeptForTheWholeDrain(t *testing.T) {
 	require.NoError(t, err)
 
 	notes.sigterm()
-	time.Sleep(drain / 2)
+	time.Sleep(drain / 3)
 	response, err := c.do("POST", "/notes", `{"title": "Milk"}`)
 	require.NoError(t, err)
 	assert.Equal(t, http.StatusCreated, response.StatusCode)

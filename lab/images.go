@@ -25,8 +25,12 @@ const (
 
 const debianPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-//go:embed images/postgres.sh
-var postgresEntrypoint []byte
+var (
+	//go:embed images/install-postgres.sh
+	installPostgres []byte
+	//go:embed images/postgres.sh
+	postgresEntrypoint []byte
+)
 
 // pauseImage is what the kubelet runs to hold a pod's namespaces.
 const pauseImage = "pause:3.10"
@@ -56,8 +60,9 @@ func (l *lab) buildImages(ctx context.Context) (changed bool, err error) {
 	entrypoint := b.layer("postgres-entrypoint", digest(postgresEntrypoint), func(l layerWriter) error {
 		return l.file("usr/local/bin/docker-entrypoint.sh", 0o755, postgresEntrypoint)
 	})
-	pause := b.program("pause", "pause")
-	codegen := b.program("codegen", "usr/local/bin/codegen")
+	pause := b.program("pause", "pause", nil)
+	// The engine keeps the SDK's caches where these folders are.
+	codegen := b.program("codegen", "usr/local/bin/codegen", []string{"go/pkg", "go/pkg/mod", "root/.cache", "root/.cache/go-build"})
 
 	debianEnv := []string{"PATH=" + debianPath}
 	goEnv := append([]string{"PATH=/go/bin:/usr/local/go/bin:" + debianPath, "GOPATH=/go", "GOTOOLCHAIN=local"}, goSettings...)
@@ -101,13 +106,20 @@ func (b *builder) layer(name, ingredients string, write func(layerWriter) error)
 	return d
 }
 
-// program makes a layer of one of the lab's compiled programs.
-func (b *builder) program(name, target string) descriptor {
+// program makes a layer of one of the lab's compiled programs and empty folders.
+func (b *builder) program(name, target string, folders []string) descriptor {
 	data, err := os.ReadFile(in("bin", name))
 	if err != nil && b.err == nil {
 		b.err = err
 	}
-	return b.layer(name, target+" "+digest(data), func(l layerWriter) error { return l.file(target, 0o755, data) })
+	return b.layer(name, fmt.Sprint(target, digest(data), folders), func(l layerWriter) error {
+		for _, folder := range folders {
+			if err := l.dir(folder, 0o755); err != nil {
+				return err
+			}
+		}
+		return l.file(target, 0o755, data)
+	})
 }
 
 func (b *builder) image(name string, config runConfig, layers ...descriptor) image {
@@ -149,7 +161,10 @@ func (b *builder) postgres(l layerWriter, base descriptor) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	cmd := exec.CommandContext(b.ctx, "sh", "-e", "-c", installPostgres, "install-postgres", imageStore.blob(base.Digest))
+	if err := os.WriteFile(filepath.Join(work, "install.sh"), installPostgres, 0o644); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(b.ctx, "sh", "install.sh", imageStore.blob(base.Digest))
 	cmd.Dir = work
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8")
 	ownMounts(cmd)
@@ -158,27 +173,6 @@ func (b *builder) postgres(l layerWriter, base descriptor) error {
 	}
 	return l.tree(filepath.Join(work, "upper"), "", skipBelow("dev", "proc", "sys", "tmp"))
 }
-
-// installPostgres runs in a mount namespace of its own, in an empty folder. The
-// user has the number that it has in Docker Hub's image.
-const installPostgres = `
-mkdir base upper work root
-tar -C base -xf "$1"
-mount -t overlay overlay -o lowerdir=base,upperdir=upper,workdir=work root
-mount -t proc proc root/proc
-cp /etc/resolv.conf root/etc/resolv.conf
-printf '#!/bin/sh\nexit 101\n' > root/usr/sbin/policy-rc.d
-chmod 755 root/usr/sbin/policy-rc.d
-mkdir -p root/etc/postgresql-common
-echo 'create_main_cluster = false' > root/etc/postgresql-common/createcluster.conf
-chroot root groupadd -r --gid 999 postgres
-chroot root useradd -r --gid postgres --uid 999 --home-dir /var/lib/postgresql --shell /bin/bash postgres
-chroot root apt-get update
-chroot root apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold postgresql-15
-chroot root install -d -o postgres -g postgres -m 700 /var/lib/postgresql/data
-chroot root install -d -o postgres -g postgres -m 3777 /run/postgresql
-rm root/usr/sbin/policy-rc.d
-`
 
 func goToolchain(l layerWriter, goroot string) error {
 	if err := l.tree(goroot, "usr/local/go", skipBelow("test")); err != nil {
@@ -217,7 +211,7 @@ func workFolder(name string) (string, error) {
 }
 
 func clearWork() error {
-	stale, _ := filepath.Glob(in("images", "blobs", "sha256", ".new-*"))
+	stale, _ := filepath.Glob(filepath.Join(imageStore.blobs(), ".new-*"))
 	for _, path := range append(stale, in("images", "work")) {
 		if err := os.RemoveAll(path); err != nil {
 			return err
@@ -233,7 +227,7 @@ func (s store) link(from store, i image) error {
 		if exists(to) {
 			continue
 		}
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		if err := os.MkdirAll(s.blobs(), 0o755); err != nil {
 			return err
 		}
 		if err := os.Link(from.blob(d.Digest), to); err != nil {

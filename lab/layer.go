@@ -33,17 +33,18 @@ const layerType = "application/vnd.oci.image.layer.v1.tar"
 // A store keeps the blobs of images below its folder.
 type store string
 
+func (s store) blobs() string { return filepath.Join(string(s), "blobs", "sha256") }
+
 func (s store) blob(digest string) string {
-	return filepath.Join(string(s), "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
+	return filepath.Join(s.blobs(), strings.TrimPrefix(digest, "sha256:"))
 }
 
 // put stores what write writes.
 func (s store) put(mediaType string, write func(io.Writer) error) (descriptor, error) {
-	dir := filepath.Dir(s.blob("sha256:"))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(s.blobs(), 0o755); err != nil {
 		return descriptor{}, err
 	}
-	temp, err := os.CreateTemp(dir, ".new-*")
+	temp, err := os.CreateTemp(s.blobs(), ".new-*")
 	if err != nil {
 		return descriptor{}, err
 	}

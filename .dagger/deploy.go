@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+
+	"dagger/cutover/internal/dagger"
+)
+
+// Say what a deploy would do. Builds and pushes, since a plan names digests, but
+// changes nothing in the cluster.
+//
+// +cache="never"
+func (m *Cutover) Plan(
+	ctx context.Context,
+	// Environment: the name of a file in envs/, such as dev.
+	//
+	// +optional
+	env string,
+	// Kubeconfig whose current context leads to the cluster, such as
+	// file://$HOME/.kube/config.
+	//
+	// +optional
+	kubeconfig *dagger.Secret,
+	// The environment's secrets as NAME=value lines, such as file://dev.secrets.env,
+	// vault://… or cmd://"sops -d envs/dev.secrets.env".
+	//
+	// +optional
+	secrets *dagger.Secret,
+	// What the application answers as its version. Default: from git.
+	//
+	// +optional
+	version string,
+	// Build arguments as NAME=value, beside those of envs/NAME.yaml.
+	//
+	// +optional
+	buildArg []string,
+	// A ready image by digest, instead of building one. Needs --version.
+	//
+	// +optional
+	image string,
+	// text or json.
+	//
+	// +optional
+	// +default="text"
+	format string,
+) (string, error) {
+	return m.offer(ctx, "plan", env, kubeconfig, secrets, version, buildArg, image, "--format="+format)
+}
+
+// Take the application to the cluster, blue-green, and back when a step fails.
+//
+// +cache="never"
+func (m *Cutover) Deploy(
+	ctx context.Context,
+	// Environment: the name of a file in envs/, such as dev.
+	//
+	// +optional
+	env string,
+	// Kubeconfig whose current context leads to the cluster, such as
+	// file://$HOME/.kube/config.
+	//
+	// +optional
+	kubeconfig *dagger.Secret,
+	// The environment's secrets as NAME=value lines, such as file://dev.secrets.env,
+	// vault://… or cmd://"sops -d envs/dev.secrets.env".
+	//
+	// +optional
+	secrets *dagger.Secret,
+	// What the application answers as its version. Default: from git.
+	//
+	// +optional
+	version string,
+	// Build arguments as NAME=value, beside those of envs/NAME.yaml.
+	//
+	// +optional
+	buildArg []string,
+	// A ready image by digest, instead of building one. Needs --version.
+	//
+	// +optional
+	image string,
+	// Your own name for this run, such as a CI job's number. It is only recorded:
+	// the same name twice deploys twice.
+	//
+	// +optional
+	runId string,
+	// Who deploys, as the record and the lock say it.
+	//
+	// +optional
+	// +default="dagger"
+	by string,
+	// text or json.
+	//
+	// +optional
+	// +default="text"
+	format string,
+) (string, error) {
+	return m.offer(ctx, "deploy", env, kubeconfig, secrets, version, buildArg, image, "--format="+format, "--run-id="+runId, "--by="+by)
+}
+
+// offer publishes the release and hands it to the program, inside its own bundle.
+func (m *Cutover) offer(ctx context.Context, command, env string, kubeconfig, secrets *dagger.Secret,
+	version string, buildArgs []string, image string, more ...string,
+) (string, error) {
+	if err := readable(ctx, kubeconfig, secrets); err != nil {
+		return "", err
+	}
+	p, err := m.publish(ctx, env, version, buildArgs, image)
+	if err != nil {
+		return "", err
+	}
+	ctr := m.reach(p.bundle, kubeconfig)
+	args := append(m.in(command, env), "--version="+p.Version, "--image="+p.Image, "--bundle="+p.Bundle, "--commit="+p.Commit, "--committed="+p.Committed)
+	if secrets != nil {
+		ctr = ctr.WithMountedSecret("/run/secrets/app.env", secrets, mount)
+		args = append(args, "--secrets=/run/secrets/app.env")
+	}
+	return run(ctx, acts(ctr), append(args, more...)...)
+}
+
+// Say what serves, who is at work and how the last run ended.
+//
+// +cache="never"
+func (m *Cutover) Status(
+	ctx context.Context,
+	// Environment: the name of a file in envs/, such as dev.
+	//
+	// +optional
+	env string,
+	// Kubeconfig whose current context leads to the cluster, such as
+	// file://$HOME/.kube/config.
+	//
+	// +optional
+	kubeconfig *dagger.Secret,
+	// text or json.
+	//
+	// +optional
+	// +default="text"
+	format string,
+) (string, error) {
+	if err := readable(ctx, kubeconfig, nil); err != nil {
+		return "", err
+	}
+	return run(ctx, acts(m.reach(m.runner(), kubeconfig)), append(m.in("status", env), "--format="+format)...)
+}
+
+// Check the configuration of an environment and print it with every default
+// filled in. Needs no cluster.
+func (m *Cutover) Check(
+	ctx context.Context,
+	// Environment: the name of a file in envs/, such as dev.
+	//
+	// +optional
+	env string,
+	// text or json.
+	//
+	// +optional
+	// +default="text"
+	format string,
+) (string, error) {
+	return run(ctx, m.envs(), m.config(env, "--format="+format)...)
+}
+
+// mount makes a mounted secret readable for the runner's user and nobody else.
+var mount = dagger.ContainerWithMountedSecretOpts{Owner: "65532:65532", Mode: 0o400}
+
+// reach gives a container the configuration and the way to the cluster.
+func (m *Cutover) reach(ctr *dagger.Container, kubeconfig *dagger.Secret) *dagger.Container {
+	return ctr.WithDirectory("/app/envs", m.Source.Directory("envs")).WithWorkdir("/app").
+		WithMountedSecret("/run/secrets/kubeconfig", kubeconfig, mount)
+}
+
+// in returns a command's arguments for an environment.
+func (m *Cutover) in(command, env string) []string {
+	args := m.config(env)
+	args[0] = command
+	return append(args, "--kubeconfig=/run/secrets/kubeconfig")
+}
+
+// readable refuses a kubeconfig that is missing, and secrets that cannot be
+// read, before anything is built.
+func readable(ctx context.Context, kubeconfig, secrets *dagger.Secret) error {
+	if kubeconfig == nil {
+		return fail(refused, "no kubeconfig was given\n  now:  nothing was changed\n  next: the same command with --kubeconfig=file://$HOME/.kube/config")
+	}
+	if _, err := kubeconfig.Plaintext(ctx); err != nil {
+		return fail(refused, "the kubeconfig cannot be read: "+err.Error()+"\n  now:  nothing was changed\n  next: the same command with --kubeconfig=file://$HOME/.kube/config")
+	}
+	if secrets == nil {
+		return nil
+	}
+	if _, err := secrets.Plaintext(ctx); err != nil {
+		return fail(refused, "the secrets cannot be read: "+err.Error()+"\n  now:  nothing was changed\n  next: the same command with --secrets=file://FILE, NAME=value on each line")
+	}
+	return nil
+}

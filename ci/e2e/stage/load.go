@@ -1,0 +1,148 @@
+package stage
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"cutover.dev/ci/probe"
+)
+
+// Load is a steady load on the application from a pod inside the cluster: reads
+// and writes, half on fresh connections.
+type Load struct {
+	stage *Stage
+	name  string
+
+	mu      sync.Mutex
+	seconds []probe.Second
+	result  *probe.Result
+	changed chan struct{}
+	ended   chan struct{}
+	err     error
+}
+
+// StartLoad sends rate requests a second, until Stop, from a pod of the bundle.
+// It returns when the first second has been counted.
+func (s *Stage) StartLoad(ctx context.Context, bundle string, rate int, atMost time.Duration) (*Load, error) {
+	pods := s.Client.CoreV1().Pods(s.Namespace)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "load"},
+		Spec: corev1.PodSpec{
+			RestartPolicy:                 corev1.RestartPolicyNever,
+			TerminationGracePeriodSeconds: new(int64(20)),
+			Containers: []corev1.Container{{
+				Name: "load", Image: bundle,
+				Args: []string{
+					"agent", "load", "--url=http://notes", fmt.Sprintf("--rate=%d", rate), "--for=" + atMost.String(),
+					"--read=/notes?limit=5", "--write=/notes", `--body={"title":"note {n}","body":"written under load"}`, "--version-header=Notes-Version",
+				},
+			}},
+		},
+	}
+	if _, err := pods.Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+		return nil, err
+	}
+	if err := s.waitPod(ctx, pod.Name, func(p *corev1.Pod) bool { return p.Status.Phase != corev1.PodPending }); err != nil {
+		return nil, err
+	}
+	l := &Load{stage: s, name: pod.Name, changed: make(chan struct{}, 1), ended: make(chan struct{})}
+	go l.follow(ctx)
+	for {
+		select {
+		case <-l.changed:
+			return l, nil
+		case <-l.ended:
+			return nil, fmt.Errorf("the load ended before it began: %w", l.err)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (l *Load) follow(ctx context.Context) {
+	defer close(l.ended)
+	stream, err := l.stage.Client.CoreV1().Pods(l.stage.Namespace).GetLogs(l.name, &corev1.PodLogOptions{Follow: true}).Stream(ctx)
+	if err != nil {
+		l.err = err
+		return
+	}
+	defer stream.Close()
+	lines := bufio.NewScanner(stream)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		l.line(lines.Bytes())
+	}
+	l.err = lines.Err()
+}
+
+// line takes one line of the load's output: a second, or at last the result.
+func (l *Load) line(text []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var r probe.Result
+	if err := json.Unmarshal(text, &r); err == nil && !r.End.IsZero() {
+		l.result = &r
+		return
+	}
+	var s probe.Second
+	if err := json.Unmarshal(text, &s); err != nil || s.At.IsZero() {
+		l.err = fmt.Errorf("the load said: %s", text)
+		return
+	}
+	l.seconds = append(l.seconds, s)
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Stop ends the load and returns every second of it and the whole.
+func (l *Load) Stop(ctx context.Context) ([]probe.Second, probe.Result, error) {
+	// The pod is asked to end by its deletion; its log is followed to the last line.
+	if err := l.stage.Client.CoreV1().Pods(l.stage.Namespace).Delete(ctx, l.name, metav1.DeleteOptions{}); err != nil {
+		return nil, probe.Result{}, err
+	}
+	select {
+	case <-l.ended:
+	case <-ctx.Done():
+		return nil, probe.Result{}, ctx.Err()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.result == nil {
+		return l.seconds, probe.Result{}, fmt.Errorf("the load gave no result: %w", l.err)
+	}
+	return l.seconds, *l.result, nil
+}
+
+// waitPod waits until the pod is as wanted.
+func (s *Stage) waitPod(ctx context.Context, name string, wanted func(*corev1.Pod) bool) error {
+	pods := s.Client.CoreV1().Pods(s.Namespace)
+	w, err := pods.Watch(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()})
+	if err != nil {
+		return err
+	}
+	defer w.Stop()
+	for {
+		select {
+		case event, open := <-w.ResultChan():
+			if !open {
+				return fmt.Errorf("the watch of pod %s ended", name)
+			}
+			if p, ok := event.Object.(*corev1.Pod); ok && event.Type != watch.Deleted && wanted(p) {
+				return nil
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("pod %s: %w", name, ctx.Err())
+		}
+	}
+}

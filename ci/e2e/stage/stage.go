@@ -1,0 +1,145 @@
+// Package stage sets up what the demonstration and the end-to-end tests play on:
+// a namespace with a database in a real cluster, the `dagger` command as its
+// users call it, and a steady load from a pod inside the cluster.
+package stage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// Stage is a repository that is deployed to a namespace of a cluster.
+type Stage struct {
+	// Root is cutover's repository: the Dagger module.
+	Root string
+	// Source is the application's repository; usually Root itself.
+	Source string
+	// Kubeconfig is a file; Registry a host and port that cluster and engine reach.
+	Kubeconfig, Registry string
+	// Namespace is where the application runs.
+	Namespace string
+	// Password is the database's, made up for this stage.
+	Password string
+
+	Client kubernetes.Interface
+}
+
+// Open returns the stage that KUBECONFIG and REGISTRY lead to.
+func Open(root, namespace string) (*Stage, error) {
+	s := &Stage{Root: root, Source: root, Kubeconfig: os.Getenv("KUBECONFIG"), Registry: os.Getenv("REGISTRY"), Namespace: namespace}
+	if s.Kubeconfig == "" || s.Registry == "" {
+		return nil, errors.New("KUBECONFIG and REGISTRY must say which cluster and which registry to use; `eval \"$(go run ./lab env)\"` sets them to the lab's")
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS, config.Burst = 50, 100
+	s.Client, err = kubernetes.NewForConfig(config)
+	return s, err
+}
+
+// Call is one call of the `dagger` command and how it ended.
+type Call struct {
+	Stdout, Stderr string
+	Code           int
+	Took           time.Duration
+	Start, End     time.Time
+}
+
+// Output is everything that was printed.
+func (c Call) Output() string { return c.Stdout + c.Stderr }
+
+// Dagger calls a function of the module as a user would. progress, if not nil,
+// is shown the progress as it comes.
+func (s *Stage) Dagger(ctx context.Context, progress io.Writer, args ...string) (Call, error) {
+	args = append([]string{"call", "--progress=plain", "--source=" + s.Source, "--repository=" + s.Registry + "/notes"}, args...)
+	return run(ctx, s.Root, progress, "dagger", args...)
+}
+
+// Cluster returns the flags that lead a function to the stage's cluster.
+func (s *Stage) Cluster() []string { return []string{"--kubeconfig=file://" + s.Kubeconfig} }
+
+// Secrets returns the flag with the stage's secrets.
+func (s *Stage) Secrets() []string { return []string{"--secrets=file://" + s.secretsFile()} }
+
+func (s *Stage) secretsFile() string {
+	return filepath.Join(os.TempDir(), "cutover-"+s.Namespace+".secrets.env")
+}
+
+func run(ctx context.Context, dir string, progress io.Writer, program string, args ...string) (Call, error) {
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
+	if progress != nil {
+		cmd.Stderr = io.MultiWriter(&stderr, progress)
+	}
+	c := Call{Start: time.Now()}
+	err := cmd.Run()
+	c.End = time.Now()
+	c.Took = c.End.Sub(c.Start)
+	c.Stdout, c.Stderr, c.Code = stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()
+	if exit := new(exec.ExitError); errors.As(err, &exit) {
+		err = nil // how it ended is in Code
+	}
+	return c, err
+}
+
+// Set makes the namespace anew, with a PostgreSQL in it, and writes the file
+// with the application's secrets.
+func (s *Stage) Set(ctx context.Context) error {
+	if err := s.Strike(ctx); err != nil {
+		return err
+	}
+	if _, err := s.Client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.Namespace}}, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	s.Password = "pw-" + fmt.Sprintf("%x", time.Now().UnixNano())
+	password := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "postgres"}, StringData: map[string]string{"password": s.Password}}
+	if _, err := s.Client.CoreV1().Secrets(s.Namespace).Create(ctx, password, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	dsn := fmt.Sprintf("DATABASE_URL=postgres://notes:%s@postgres:5432/notes?sslmode=disable\n", s.Password)
+	if err := os.WriteFile(s.secretsFile(), []byte(dsn), 0o600); err != nil {
+		return err
+	}
+	if err := s.kubectl(ctx, "apply", "--filename="+filepath.Join(s.Root, "example/kubernetes/postgres.yaml")); err != nil {
+		return err
+	}
+	return s.kubectl(ctx, "rollout", "status", "deployment/postgres", "--timeout=120s")
+}
+
+// Strike removes the namespace with all that is in it and waits for its end.
+func (s *Stage) Strike(ctx context.Context) error {
+	os.Remove(s.secretsFile())
+	err := s.Client.CoreV1().Namespaces().Delete(ctx, s.Namespace, metav1.DeleteOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.kubectl(ctx, "wait", "--for=delete", "namespace/"+s.Namespace, "--timeout=120s")
+}
+
+func (s *Stage) kubectl(ctx context.Context, args ...string) error {
+	call, err := run(ctx, s.Root, nil, "kubectl", append([]string{"--kubeconfig=" + s.Kubeconfig, "--namespace=" + s.Namespace}, args...)...)
+	if err == nil && call.Code != 0 {
+		err = fmt.Errorf("kubectl %s: exit code %d: %s", strings.Join(args, " "), call.Code, strings.TrimSpace(call.Stderr))
+	}
+	return err
+}
