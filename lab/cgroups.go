@@ -19,7 +19,7 @@ import (
 const cgroup = "cutover-lab"
 
 // hierarchies returns where control groups are mounted: many places for version
-// 1, one for version 2.
+// 1, one for version 2, and on some machines both.
 func hierarchies() (v1, v2 []string, err error) {
 	f, err := os.Open("/proc/mounts")
 	if err != nil {
@@ -34,9 +34,6 @@ func hierarchies() (v1, v2 []string, err error) {
 		case "cgroup2":
 			v2 = append(v2, fields[1])
 		}
-	}
-	if len(v1) > 0 {
-		v2 = nil // a version 2 beside version 1 has no controllers
 	}
 	if len(v1)+len(v2) == 0 {
 		return nil, nil, errors.New("no control groups are mounted, and containers need them; mount them (`mount -t cgroup2 cgroup2 /sys/fs/cgroup`) and run `go run ./lab up` again")
@@ -66,6 +63,9 @@ func prepareCgroups(context.Context) (changed bool, err error) {
 				return changed, err
 			}
 		}
+	}
+	if len(v1) > 0 {
+		return changed, nil // a version 2 beside version 1 has no controllers
 	}
 	for _, root := range v2 {
 		if err := delegate(root); err != nil {

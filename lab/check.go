@@ -36,14 +36,20 @@ const (
 	roomToRun   = 2 << 30
 )
 
-// check says in one sentence what keeps the lab from running here.
-func (m machine) check() error {
+// suits says in one sentence what keeps the lab from running on a machine of
+// this kind.
+func (m machine) suits() error {
 	if m.system != "linux" {
 		return fmt.Errorf("the lab needs Linux and this is %s; run it in a container with the `docker run --privileged` line in lab/README.md", m.system)
 	}
 	if m.uid != 0 {
 		return fmt.Errorf("the lab needs root (it makes network links, mounts and control groups) and you are user %d; run it as root, for example `sudo -E env PATH=\"$PATH\" go run ./lab up`", m.uid)
 	}
+	return nil
+}
+
+// fits says in one sentence what the machine lacks to build the lab.
+func (m machine) fits() error {
 	if m.goTool != nil {
 		return fmt.Errorf("the `go` command is not on PATH and the lab compiles its programs with it; put it there, for example `export PATH=\"$PATH:/usr/local/go/bin\"`")
 	}

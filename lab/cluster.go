@@ -12,11 +12,9 @@ import (
 
 // finishCluster waits until the node takes pods, and gives the cluster its DNS.
 func (l *lab) finishCluster(ctx context.Context) (changed bool, err error) {
-	said, err := kubectl(ctx, l.dnsManifest(), "apply", "--server-side", "--force-conflicts", "-f", "-")
-	if err != nil {
+	if _, err := kubectl(ctx, l.dnsManifest(), "apply", "--server-side", "--force-conflicts", "-f", "-"); err != nil {
 		return false, err
 	}
-	_ = said
 	for _, wait := range [][]string{
 		{"wait", "--for=create", "serviceaccount/default", "--timeout=60s"}, // no pod can be made before
 		{"wait", "--for=create", "node/" + node, "--timeout=60s"},

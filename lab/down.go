@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -16,7 +18,7 @@ import (
 // built, the images and the cluster's state stay. It goes on after a failure, so
 // that a half-dead lab ends as clean as can be.
 func down(ctx context.Context) error {
-	if err := thisMachine().check(); err != nil {
+	if err := thisMachine().suits(); err != nil {
 		return err
 	}
 	unlock, err := lock()
@@ -24,8 +26,7 @@ func down(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	l := &lab{host: "127.0.0.1"} // nothing below needs the machine's address
-	l.assemble()
+	l := at("127.0.0.1") // stopping needs no address
 
 	var failed []error
 	do := func(what string, f func() error) {
@@ -97,10 +98,25 @@ func unmountBelow(folders ...string) error {
 // removeLeftovers removes the files that are worth nothing without processes.
 func removeLeftovers() error {
 	allowDaemons()
-	failed := []error{removeEngineState()}
-	results, _ := filepath.Glob("/var/lib/cni/results/" + podNetworkName + "-*")
-	for _, path := range append(results, sockets, "/run/dagger", "/run/buildkit") {
+	failed := []error{removeEngineState(), removeResults(sockets)}
+	for _, path := range []string{sockets, "/run/dagger", "/run/buildkit"} {
 		failed = append(failed, os.RemoveAll(path))
+	}
+	// The shims' sockets lie in a folder that they share with those of any other
+	// containerd; a dead one refuses.
+	shims, _ := filepath.Glob("/run/containerd/s/*")
+	for _, path := range shims {
+		if conn, err := net.Dial("unix", path); err == nil {
+			conn.Close()
+		} else if errors.Is(err, syscall.ECONNREFUSED) {
+			failed = append(failed, os.Remove(path))
+		}
+	}
+	logs, _ := filepath.Glob("/var/log/containers/*")
+	for _, path := range logs {
+		if target, err := os.Readlink(path); err == nil && strings.HasPrefix(target, home+"/") {
+			failed = append(failed, os.Remove(path))
+		}
 	}
 	// The engine mounts the machine's resolv.conf there, in its own namespace;
 	// what is seen from here is the empty file it made for that.

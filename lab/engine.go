@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -12,11 +13,20 @@ import (
 // engineSocket is where the engine listens whatever it is told besides.
 const engineSocket = "/run/dagger/engine.sock"
 
+// The engine installs the certificates of this folder into every container, by
+// running update-ca-certificates there before and after each command: twice six
+// seconds here. The lab's images have them already, so the engine sees none.
+const ownCertificates = `
+d=/usr/local/share/ca-certificates
+[ ! -d $d ] || mount -t tmpfs -o size=4k none $d || exit
+exec "$0" "$@"`
+
 func (l *lab) engineProgram() *program {
 	return &program{
 		name: "dagger-engine",
-		path: in("bin", "dagger-engine"),
+		path: "/bin/sh",
 		args: []string{
+			"-c", ownCertificates, in("bin", "dagger-engine"),
 			"--config", in("etc", "engine.toml"),
 			"--oci-cni-binary-dir", in("cni", "bin"),
 			"--network-cidr", engineRange,
@@ -79,10 +89,24 @@ func clearEngine(ctx context.Context) error {
 // removeEngineState removes the network files that the engine and its plugins
 // keep outside the lab's folders.
 func removeEngineState() error {
-	paths := []string{"/run/containers/cni/dnsname/dagger", "/var/lib/cni/networks/dagger"}
-	results, _ := filepath.Glob("/var/lib/cni/results/dagger-*")
-	for _, path := range append(paths, results...) {
+	for _, path := range []string{"/run/containers/cni/dnsname/dagger", "/var/lib/cni/networks/dagger"} {
 		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+	}
+	return removeResults(home)
+}
+
+// removeResults removes what the CNI plugins noted about containers whose
+// network namespaces are below the folder.
+func removeResults(folder string) error {
+	notes, _ := filepath.Glob("/var/lib/cni/results/*")
+	for _, path := range notes {
+		data, err := os.ReadFile(path)
+		if err == nil && bytes.Contains(data, []byte(`"`+folder+"/")) {
+			err = os.Remove(path)
+		}
+		if err != nil && !os.IsNotExist(err) {
 			return err
 		}
 	}

@@ -87,7 +87,7 @@ func (l *lab) buildImages(ctx context.Context) (changed bool, err error) {
 		return b.changed, b.err
 	}
 	l.sdk = sdk.manifest.Digest
-	return b.changed, contentStore.link(imageStore, sdk)
+	return b.changed, contentStore.hold(sdk, imageStore)
 }
 
 // A builder builds layers and images until one of them fails.
@@ -220,17 +220,31 @@ func clearWork() error {
 	return nil
 }
 
-// link makes an image's blobs of another store this store's too.
-func (s store) link(from store, i image) error {
+// hold makes an image of another store the only one of this store.
+func (s store) hold(i image, from store) error {
+	if err := os.MkdirAll(s.blobs(), 0o755); err != nil {
+		return err
+	}
+	all, err := os.ReadDir(s.blobs())
+	if err != nil {
+		return err
+	}
+	old := map[string]bool{}
+	for _, entry := range all {
+		old[filepath.Join(s.blobs(), entry.Name())] = true
+	}
 	for _, d := range append(i.blobs, i.manifest) {
 		to := s.blob(d.Digest)
+		delete(old, to)
 		if exists(to) {
 			continue
 		}
-		if err := os.MkdirAll(s.blobs(), 0o755); err != nil {
+		if err := os.Link(from.blob(d.Digest), to); err != nil {
 			return err
 		}
-		if err := os.Link(from.blob(d.Digest), to); err != nil {
+	}
+	for path := range old {
+		if err := os.Remove(path); err != nil {
 			return err
 		}
 	}

@@ -38,12 +38,12 @@ func open() (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{host: host}
-	l.assemble()
-	return l, nil
+	return at(host), nil
 }
 
-func (l *lab) assemble() {
+// at returns the lab of a machine with the given address.
+func at(host string) *lab {
+	l := &lab{host: host}
 	l.registry = l.registryProgram()
 	l.etcd = l.etcdProgram()
 	l.apiserver = l.apiserverProgram()
@@ -54,6 +54,7 @@ func (l *lab) assemble() {
 	l.proxy = l.proxyProgram()
 	l.coredns = l.corednsProgram()
 	l.engine = l.engineProgram()
+	return l
 }
 
 // programs lists what runs, in the order in which it starts.
@@ -71,7 +72,8 @@ func (l *lab) start(p *program) func(context.Context) (bool, error) {
 
 // configure writes every certificate and configuration file. A program whose
 // file changed is started anew by its own step.
-func (l *lab) configure(context.Context) (bool, error) {
+func (l *lab) configure(context.Context) (changed bool, err error) {
+	changed = !exists(in("admin.kubeconfig"))
 	if err := l.writeCertificates(); err != nil {
 		return false, err
 	}
@@ -87,11 +89,13 @@ func (l *lab) configure(context.Context) (bool, error) {
 		in("etc", "certs.d", l.host+":5000", "hosts.toml"):   l.mirror("http://" + l.host + ":5000"),
 		in("etc", "certs.d", "127.0.0.1:5000", "hosts.toml"): l.mirror("http://" + l.host + ":5000"),
 	} {
+		old, _ := os.ReadFile(path)
+		changed = changed || string(old) != content
 		if err := writeFile(path, []byte(content), 0o644); err != nil {
-			return false, err
+			return changed, err
 		}
 	}
-	return false, linkPlugins()
+	return changed, linkPlugins()
 }
 
 // command runs a program to its end; its output goes to the named log, and the

@@ -42,11 +42,29 @@ func (l *lab) prepareNetwork(ctx context.Context) (changed bool, err error) {
 		return changed, err
 	}
 	for _, network := range []string{serviceRange, podRange} {
-		if err := run(ctx, "ip", "route", "replace", network, "dev", sink); err != nil {
+		routed, err := route(ctx, network)
+		if err != nil {
 			return changed, err
 		}
+		changed = changed || routed
 	}
 	return changed, nil
+}
+
+// route leads a network to the sink, unless the machine has other plans for it.
+func route(ctx context.Context, network string) (changed bool, err error) {
+	out, err := exec.CommandContext(ctx, "ip", "route", "show", "exact", network).Output()
+	if err != nil {
+		return false, fmt.Errorf("cannot see this machine's routes: %v", err)
+	}
+	switch there := strings.TrimSpace(string(out)); {
+	case there == "":
+		return true, run(ctx, "ip", "route", "add", network, "dev", sink)
+	case strings.Contains(there, "dev "+sink):
+		return false, nil
+	default:
+		return false, fmt.Errorf("this machine routes %s somewhere already (`%s`) and the lab uses that range for itself; nothing was changed; run the lab on a machine without that route", network, there)
+	}
 }
 
 // setOne sets a kernel setting to 1 and notes the value it had, for down.

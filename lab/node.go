@@ -58,7 +58,7 @@ func (l *lab) mirror(server string) string {
 // podNetwork plugs pods into a bridge.
 const podNetwork = `{
   "cniVersion": "0.4.0",
-  "name": "` + podNetworkName + `",
+  "name": "cutover-lab",
   "plugins": [
     {
       "type": "bridge", "bridge": "` + podBridge + `", "isGateway": true, "ipMasq": true, "hairpinMode": true,
@@ -72,8 +72,6 @@ const podNetwork = `{
   ]
 }
 `
-
-const podNetworkName = "cutover-lab"
 
 // linkPlugins makes one folder of Debian's CNI plugins and Dagger's own.
 func linkPlugins() error {

@@ -12,7 +12,7 @@ import (
 var packages = []string{
 	"ca-certificates", "conntrack", "containerd", "containernetworking-plugins",
 	"debootstrap", "dnsmasq-base", "docker-registry", "etcd-server", "ethtool",
-	"git", "iproute2", "iptables", "kmod", "nftables", "procps", "runc", "socat", "util-linux",
+	"git", "iproute2", "iptables", "nftables", "runc", "socat",
 }
 
 // Debian starts the daemon of a package right after installing it, which would

@@ -8,13 +8,10 @@ import (
 
 // status says what runs, what does not, and the last words of that.
 func status(ctx context.Context) error {
-	if err := thisMachine().check(); err != nil {
+	if err := thisMachine().suits(); err != nil {
 		return err
 	}
-	l, err := open()
-	if err != nil {
-		return err
-	}
+	l := at("127.0.0.1") // where each program is asked
 	down := 0
 	for _, p := range l.programs() {
 		pid, alive := p.alive()

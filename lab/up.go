@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -17,7 +18,7 @@ type step struct {
 // up makes the lab whole, from whatever state it finds: nothing built yet, half
 // built, or running until every process was killed.
 func up(ctx context.Context) error {
-	if err := thisMachine().check(); err != nil {
+	if err := cmp.Or(thisMachine().suits(), thisMachine().fits()); err != nil {
 		return err
 	}
 	unlock, err := lock()

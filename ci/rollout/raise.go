@@ -13,10 +13,10 @@ func (d *Deployer) raise(ctx context.Context, rec *release.Record) error {
 	if err := d.Cluster.ApplyPreview(ctx, rec); err != nil {
 		return err
 	}
-	if err := d.Cluster.ApplyColour(ctx, rec); err != nil {
+	if err := d.Agent.StartAgent(ctx, rec, d.agentLifetime()); err != nil {
 		return err
 	}
-	if err := d.Agent.StartAgent(ctx, rec, d.agentLifetime()); err != nil {
+	if err := d.Cluster.ApplyColour(ctx, rec); err != nil {
 		return err
 	}
 	if err := d.Cluster.WaitReady(ctx, rec); err != nil {

@@ -16,8 +16,19 @@ import (
 	"cutover.dev/ci/probe"
 )
 
-// Load is a steady load on the application from a pod inside the cluster: reads
-// and writes, half on fresh connections.
+// Traffic is what a load sends, half of it on fresh connections.
+type Traffic struct {
+	// Name is the pod's.
+	Name string
+	// Rate is in requests per second.
+	Rate int
+	// Read is the path of the reads; Write that of the writes, empty for none.
+	Read, Write string
+	// AtMost ends the load when nobody stops it.
+	AtMost time.Duration
+}
+
+// Load is a steady load on the application from a pod inside the cluster.
 type Load struct {
 	stage *Stage
 	name  string
@@ -30,22 +41,23 @@ type Load struct {
 	err     error
 }
 
-// StartLoad sends rate requests a second, until Stop, from a pod of the bundle.
-// It returns when the first second has been counted.
-func (s *Stage) StartLoad(ctx context.Context, bundle string, rate int, atMost time.Duration) (*Load, error) {
+// StartLoad sends traffic, until Stop, from a pod of the bundle. It returns when
+// the first second has been counted.
+func (s *Stage) StartLoad(ctx context.Context, bundle string, t Traffic) (*Load, error) {
+	args := []string{
+		"agent", "load", "--url=http://notes", fmt.Sprintf("--rate=%d", t.Rate), "--for=" + t.AtMost.String(),
+		"--read=" + t.Read, "--version-header=Notes-Version",
+	}
+	if t.Write != "" {
+		args = append(args, "--write="+t.Write, `--body={"title":"note {n}","body":"written under load"}`)
+	}
 	pods := s.Client.CoreV1().Pods(s.Namespace)
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "load"},
+		ObjectMeta: metav1.ObjectMeta{Name: t.Name},
 		Spec: corev1.PodSpec{
 			RestartPolicy:                 corev1.RestartPolicyNever,
 			TerminationGracePeriodSeconds: new(int64(20)),
-			Containers: []corev1.Container{{
-				Name: "load", Image: bundle,
-				Args: []string{
-					"agent", "load", "--url=http://notes", fmt.Sprintf("--rate=%d", rate), "--for=" + atMost.String(),
-					"--read=/notes?limit=5", "--write=/notes", `--body={"title":"note {n}","body":"written under load"}`, "--version-header=Notes-Version",
-				},
-			}},
+			Containers:                    []corev1.Container{{Name: "load", Image: bundle, Args: args}},
 		},
 	}
 	if _, err := pods.Create(ctx, pod, metav1.CreateOptions{}); err != nil {

@@ -1,0 +1,482 @@
+package rollout
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"cutover.dev/ci/agent"
+	"cutover.dev/ci/config"
+	"cutover.dev/ci/migrate"
+	"cutover.dev/ci/outcome"
+	"cutover.dev/ci/plan"
+	"cutover.dev/ci/release"
+)
+
+// world is a cluster in memory with one application, its lock and its records.
+// After every write it checks what must always hold, and fails the test with
+// the history of calls when it does not.
+type world struct {
+	t  *testing.T
+	mu sync.Mutex
+
+	// selects is what the live Service selects; None: there is no Service.
+	selects release.Colour
+	preview release.Colour
+	colours map[release.Colour]*pods
+	configs map[string]map[string]string // release ID to its secrets
+	agent   string                       // the run whose agent is there
+	holder  string
+
+	head     []byte // the current record, as it is stored
+	revision int
+	archive  []*release.Record
+	schema   int64
+
+	// enough is how many pods the serving colour must have ready.
+	enough int
+	// served says that something has served: from then on something always must.
+	served bool
+	// sick are the versions whose pods never become ready.
+	sick map[string]bool
+
+	calls []string
+}
+
+// pods is a colour's Deployment with its pods.
+type pods struct {
+	release     release.Release
+	size, ready int
+}
+
+func newWorld(t *testing.T) *world {
+	return &world{t: t, enough: 3, colours: map[release.Colour]*pods{}, configs: map[string]map[string]string{}, sick: map[string]bool{}}
+}
+
+const secretValue = "postgres://notes:correct-horse@db/notes"
+
+func input(version string) plan.Input {
+	return plan.Input{
+		Env: config.Env{
+			Name: "prod", App: "notes", Namespace: "notes-prod", Port: 8080, Replicas: 3,
+			Health:     config.Health{Ready: "/readyz", Live: "/livez", Version: "/version"},
+			Secrets:    config.Secrets{Required: []string{"DATABASE_URL"}},
+			Migrations: &config.Migrations{Dir: "sql", Engine: "postgres", DSN: "DATABASE_URL", Timeout: time.Minute},
+			Raise:      config.Raise{Timeout: time.Minute},
+			Verify:     config.Verify{Answers: 20, Timeout: time.Minute},
+			Shutdown:   config.Shutdown{Sleep: time.Second, Grace: 5 * time.Second},
+		},
+		Version:    version,
+		Image:      "registry.example.com/notes@sha256:" + strings.Repeat("a", 50) + fmt.Sprintf("%014x", version),
+		Bundle:     "registry.example.com/notes@sha256:" + strings.Repeat("b", 64),
+		Migrations: map[string][]byte{"1_notes.sql": []byte("create table notes ();")},
+		Secrets:    map[string]string{"DATABASE_URL": secretValue},
+	}
+}
+
+// session is one process at work on the world.
+type session struct {
+	*world
+	// trouble is asked before and after every call's effect; an error is the call's.
+	trouble func(call string, after bool) error
+	// killAt and killAfter end the process before or after the effect of its call
+	// of that number; -1: never. From then on nothing it does has any effect.
+	killAt    int
+	killAfter bool
+	dead      bool
+	made      int
+
+	revision int // of the record as this process knows it
+	lose     context.CancelCauseFunc
+	events   []Event
+}
+
+var (
+	_ Cluster = (*session)(nil)
+	_ Agent   = (*session)(nil)
+	_ Store   = (*session)(nil)
+	_ Locker  = (*session)(nil)
+)
+
+var errKilled = errors.New("killed")
+
+func (w *world) session() *session { return &session{world: w, killAt: -1} }
+
+func (s *session) deployer(in plan.Input) *Deployer {
+	return &Deployer{Input: in, Cluster: s, Agent: s, Store: s, Locker: s, By: "a test",
+		Notify: func(e Event) { s.events = append(s.events, e) }}
+}
+
+// deploy takes a version to the world, by a process that nothing happens to.
+func (w *world) deploy(version string) (*release.Record, error) {
+	return w.session().deployer(input(version)).Deploy(context.Background())
+}
+
+// serving is a world in which the versions were deployed one after the other.
+func serving(t *testing.T, versions ...string) *world {
+	t.Helper()
+	w := newWorld(t)
+	for _, v := range versions {
+		_, err := w.deploy(v)
+		require.NoError(t, err)
+	}
+	return w
+}
+
+// call carries out one call's effect and all that may happen around it.
+func (s *session) call(ctx context.Context, name string, effect func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dead {
+		return errKilled
+	}
+	number := s.made
+	s.made++
+	if number == s.killAt && !s.killAfter {
+		s.dead = true
+		return errKilled
+	}
+	if s.trouble != nil {
+		if err := s.trouble(name, false); err != nil {
+			return err
+		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	s.calls = append(s.calls, name)
+	if err := effect(); err != nil {
+		return err
+	}
+	s.check(name)
+	if number == s.killAt {
+		s.dead = true
+		return errKilled
+	}
+	if s.trouble != nil {
+		return s.trouble(name, true)
+	}
+	return nil
+}
+
+// check fails the test when what must always hold does not.
+func (w *world) check(after string) {
+	broken := func(format string, args ...any) {
+		w.t.Errorf("after %s: %s\n\t%s", after, fmt.Sprintf(format, args...), strings.Join(w.calls, "\n\t"))
+	}
+	if w.selects == release.None {
+		if w.served {
+			broken("nothing serves, though something did")
+		}
+		return
+	}
+	live := w.colours[w.selects]
+	switch {
+	case live == nil:
+		broken("the Service leads to %s, which does not exist", w.selects)
+	case live.ready < w.enough:
+		broken("the Service leads to %s with %d of %d pods ready", w.selects, live.ready, w.enough)
+	case w.configs[live.release.ID] == nil:
+		broken("%s, which serves, has no configuration any more", live.release.ID)
+	}
+}
+
+func (s *session) Watch(ctx context.Context) error {
+	return s.call(ctx, "watch", func() error { return nil })
+}
+
+func (s *session) Observe(ctx context.Context) (seen plan.Observed, err error) {
+	err = s.call(ctx, "observe", func() error { seen = s.observe(); return nil })
+	return seen, err
+}
+
+func (w *world) observe() plan.Observed {
+	seen := plan.Observed{NamespaceExists: true, Record: w.stored(),
+		Ready: map[release.Colour]int{}, Size: map[release.Colour]int{}, Image: map[release.Colour]string{}}
+	if w.selects != release.None {
+		seen.Service = release.Names{App: "notes"}.Selector(w.selects)
+	}
+	for c, p := range w.colours {
+		seen.Ready[c], seen.Size[c], seen.Image[c] = p.ready, p.size, p.release.Image
+	}
+	if live := seen.Live(); live != nil {
+		seen.LiveSecrets = maps.Clone(w.configs[live.ID])
+	}
+	return seen
+}
+
+func (s *session) CreateConfig(ctx context.Context, rec *release.Record, secrets map[string]string) error {
+	return s.call(ctx, "create config", func() error {
+		if old := s.configs[rec.Release.ID]; old != nil && !maps.Equal(old, secrets) {
+			return errors.New("it exists with other values")
+		}
+		s.configs[rec.Release.ID] = maps.Clone(secrets)
+		return nil
+	})
+}
+
+func (s *session) Migrate(ctx context.Context, rec *release.Record) (log string, err error) {
+	err = s.call(ctx, "migrate", func() error {
+		if s.configs[rec.Release.ID] == nil {
+			return errors.New("the Job has no configuration")
+		}
+		result := migrate.Result{From: s.schema, To: 1}
+		if s.schema == 0 {
+			result.Applied = []migrate.Applied{{Version: 1, File: "1_notes.sql"}}
+		}
+		s.schema = 1
+		log = "connecting\n" + result.Line() + "\n"
+		return nil
+	})
+	return log, err
+}
+
+func (s *session) ApplyPreview(ctx context.Context, rec *release.Record) error {
+	return s.call(ctx, "apply preview", func() error { s.preview = rec.Colour; return nil })
+}
+
+func (s *session) ApplyColour(ctx context.Context, rec *release.Record) error {
+	return s.call(ctx, "apply "+string(rec.Colour), func() error {
+		if s.selects == rec.Colour {
+			s.t.Errorf("%s was applied while it serves", rec.Colour)
+		}
+		if s.configs[rec.Release.ID] == nil {
+			return errors.New("the pods have no configuration")
+		}
+		s.colours[rec.Colour] = &pods{release: rec.Clone().Release, size: rec.Replicas}
+		return nil
+	})
+}
+
+func (s *session) WaitReady(ctx context.Context, rec *release.Record) error {
+	return s.call(ctx, "wait ready", func() error {
+		p := s.colours[rec.Colour]
+		if p == nil || p.release.ID != rec.Release.ID || s.sick[p.release.Version] {
+			return errors.New("pod notes-x cannot become ready: CrashLoopBackOff")
+		}
+		p.ready = p.size
+		return nil
+	})
+}
+
+func (s *session) Select(ctx context.Context, _ *release.Record, from, to release.Colour) error {
+	return s.call(ctx, "select "+orNothing(to), func() error {
+		switch s.selects {
+		case to:
+			return nil
+		case from:
+			s.selects = to
+			// Only an application that nobody ever used may lose its Service again.
+			s.served = s.served && to != release.None || to != release.None && from != release.None
+			return nil
+		default:
+			return fmt.Errorf("it selects %s, not %s: somebody else changed it", s.selects, from)
+		}
+	})
+}
+
+func (s *session) WaitEndpoints(ctx context.Context, colour release.Colour, size int) error {
+	return s.call(ctx, "wait endpoints", func() error {
+		if p := s.colours[colour]; s.selects != colour || p == nil || p.ready < size {
+			return fmt.Errorf("the Service does not lead to %s", colour)
+		}
+		return nil
+	})
+}
+
+func (s *session) Scale(ctx context.Context, colour release.Colour, size int) error {
+	return s.call(ctx, fmt.Sprintf("scale %s to %d", colour, size), func() error {
+		p := s.colours[colour]
+		if p == nil {
+			return nil
+		}
+		if colour == s.selects && size < p.size {
+			s.t.Errorf("%s was scaled down while it serves", colour)
+		}
+		p.size, p.ready = size, min(p.ready, size)
+		return nil
+	})
+}
+
+func (s *session) WaitGone(ctx context.Context, colour release.Colour) error {
+	return s.call(ctx, "wait gone", func() error {
+		if p := s.colours[colour]; p != nil && p.size > 0 {
+			return fmt.Errorf("%d pods of %s have not ended", p.size, colour)
+		}
+		return nil
+	})
+}
+
+func (s *session) DeleteColour(ctx context.Context, colour release.Colour) error {
+	return s.call(ctx, "delete "+string(colour), func() error { delete(s.colours, colour); return nil })
+}
+
+func (s *session) DeletePreview(ctx context.Context) error {
+	return s.call(ctx, "delete preview", func() error { s.preview = release.None; return nil })
+}
+
+func (s *session) DeleteRelease(ctx context.Context, id string) error {
+	return s.call(ctx, "delete release "+id, func() error { delete(s.configs, id); return nil })
+}
+
+func (s *session) Tidy(ctx context.Context, _ *release.Record) error {
+	return s.call(ctx, "tidy", func() error { return nil })
+}
+
+func (s *session) StartAgent(ctx context.Context, rec *release.Record, lifetime time.Duration) error {
+	return s.call(ctx, "start agent", func() error {
+		if lifetime <= 0 {
+			return errors.New("the agent would end at once")
+		}
+		s.agent = rec.Run
+		return nil
+	})
+}
+
+func (s *session) StopAgent(ctx context.Context) error {
+	return s.call(ctx, "stop agent", func() error { s.agent = ""; return nil })
+}
+
+func (s *session) WaitAnswers(ctx context.Context, target string, r release.Release, inARow int) (seen agent.Sighting, err error) {
+	err = s.call(ctx, "answers of "+target, func() error {
+		colour := s.selects
+		if target == "preview" {
+			colour = s.preview
+		}
+		p := s.colours[colour]
+		if s.agent == "" || p == nil || p.ready == 0 {
+			return fmt.Errorf("%s does not answer", target)
+		}
+		seen = agent.Sighting{Target: target, Asked: inARow, Streak: inARow, Last: agent.Identity{Version: p.release.Version, Release: p.release.ID}}
+		if !seen.Last.Is(r.Version, r.ID) {
+			return fmt.Errorf("%s answers version %s", target, p.release.Version)
+		}
+		return nil
+	})
+	return seen, err
+}
+
+func (w *world) stored() *release.Record {
+	if w.head == nil {
+		return nil
+	}
+	rec := new(release.Record)
+	require.NoError(w.t, json.Unmarshal(w.head, rec))
+	return rec
+}
+
+func (s *session) Load(ctx context.Context) (rec *release.Record, err error) {
+	err = s.call(ctx, "load", func() error {
+		rec, s.revision = s.stored(), s.world.revision
+		return nil
+	})
+	return rec, err
+}
+
+func (s *session) Begin(ctx context.Context, rec *release.Record) error {
+	return s.call(ctx, "begin", func() error {
+		number := 0
+		if old := s.stored(); old != nil {
+			number = old.Number
+			s.archive = append(s.archive, old)
+		}
+		rec.Number = number + 1
+		if rec.Release.ID == "" {
+			rec.Release.ID = fmt.Sprintf("r%d", rec.Number)
+		}
+		s.put(rec)
+		return nil
+	})
+}
+
+func (s *session) Save(ctx context.Context, rec *release.Record) error {
+	return s.call(ctx, "save", func() error {
+		if s.revision != s.world.revision {
+			return ErrConflict
+		}
+		s.put(rec)
+		return nil
+	})
+}
+
+func (s *session) put(rec *release.Record) {
+	data, err := json.Marshal(rec)
+	require.NoError(s.t, err)
+	if strings.Contains(string(data), "correct-horse") {
+		s.t.Errorf("the record holds a secret: %s", data)
+	}
+	s.head = data
+	s.world.revision++
+	s.revision = s.world.revision
+}
+
+func (s *session) Lock(ctx context.Context, holder string) (context.Context, func(), error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holder != "" {
+		return nil, nil, outcome.Refusef("cutover status --env=prod", "another run is at work: %s", s.holder)
+	}
+	s.holder = holder
+	held, lose := context.WithCancelCause(ctx)
+	s.lose = lose
+	return held, func() {
+		lose(context.Canceled)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.holder == holder {
+			s.holder = ""
+		}
+	}, nil
+}
+
+// serves checks that version serves, that nothing else has pods, and that no
+// helper was left.
+func (w *world) serves(version string) {
+	w.t.Helper()
+	require.NotEqual(w.t, release.None, w.selects, "nothing serves")
+	live := w.colours[w.selects]
+	require.Equal(w.t, version, live.release.Version)
+	require.Equal(w.t, w.selects, w.stored().Serving, "what the record says of what serves")
+	require.Equal(w.t, live.release.ID, w.stored().ServingRelease().ID)
+	if idle := w.colours[w.selects.Other()]; idle != nil {
+		require.Zero(w.t, idle.size, "pods of the idle colour")
+	}
+	w.noHelpers()
+}
+
+func (w *world) noHelpers() {
+	w.t.Helper()
+	require.Empty(w.t, w.agent, "the agent")
+	require.Equal(w.t, release.None, w.preview, "the preview Service")
+	require.Empty(w.t, w.holder, "the lock")
+}
+
+// failing makes one call fail, before it has any effect.
+func failing(call string, err error) func(string, bool) error {
+	return func(name string, after bool) error {
+		if name == call && !after {
+			return err
+		}
+		return nil
+	}
+}
+
+// since returns the calls after the first so many.
+func (w *world) since(n int) []string { return slices.Clone(w.calls[n:]) }
+
+func states(rec *release.Record) map[string]release.State {
+	out := map[string]release.State{}
+	for _, s := range rec.Steps {
+		out[s.Name] = s.State
+	}
+	return out
+}
