@@ -11,10 +11,11 @@ import (
 )
 
 // refused is cutover's exit code for bad input; failed the one for a machine
-// that failed before anything was changed.
+// that failed before anything was changed; unknown says nothing about the state.
 const (
 	refused = 10
 	failed  = 14
+	unknown = 1
 )
 
 // fail returns an error that `dagger call` prints as it is and turns into its
@@ -34,7 +35,7 @@ func fail(code int, message string) error {
 func run(ctx context.Context, ctr *dagger.Container, args ...string) (string, error) {
 	done, err := ctr.WithExec(append([]string{"/cutover"}, args...), dagger.ContainerWithExecOpts{Expect: dagger.ReturnTypeAny}).Sync(ctx)
 	if err != nil {
-		return "", fail(failed, "the program could not be run: "+err.Error()+"\n  next: dagger call status, to see what is true now")
+		return "", fail(unknown, "the program did not end by itself: "+err.Error()+"\n  now:  not known\n  next: dagger call status --env=ENV --kubeconfig=file://FILE")
 	}
 	code, err := done.ExitCode(ctx)
 	if err != nil {

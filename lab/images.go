@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -54,7 +55,11 @@ func (l *lab) buildImages(ctx context.Context) (changed bool, err error) {
 	trust := b.layer("certificates", digest(trusted), func(l layerWriter) error {
 		return l.file("etc/ssl/certs/ca-certificates.crt", 0o644, trusted)
 	})
-	base := b.layer("debian", "1 "+aptSources, b.debian)
+	sources, err := aptSources()
+	if err != nil {
+		return false, err
+	}
+	base := b.layer("debian", "2 "+digest(sources), func(l layerWriter) error { return b.debian(l, sources) })
 	golang := b.layer("golang", "1 "+runtime.Version()+" "+l.goroot, func(w layerWriter) error { return goToolchain(w, l.goroot) })
 	server := b.layer("postgres", "1 "+base.Digest, func(w layerWriter) error { return b.postgres(w, base) })
 	entrypoint := b.layer("postgres-entrypoint", digest(postgresEntrypoint), func(l layerWriter) error {
@@ -131,13 +136,23 @@ func (b *builder) image(name string, config runConfig, layers ...descriptor) ima
 	return i
 }
 
-const aptSources = `deb http://deb.debian.org/debian bookworm main
-deb http://deb.debian.org/debian bookworm-updates main
-deb http://deb.debian.org/debian-security bookworm-security main
-`
+// debianSources is where Debian's own package sources stand since bookworm; older
+// machines have them in the file beside it.
+var debianSources = []string{"etc/apt/sources.list.d/debian.sources", "etc/apt/sources.list"}
+
+// aptSources returns this machine's Debian sources: what it reaches, its images
+// reach too.
+func aptSources() ([]byte, error) {
+	for _, path := range debianSources {
+		if data, err := os.ReadFile("/" + path); err == nil && len(bytes.TrimSpace(data)) > 0 {
+			return data, nil
+		}
+	}
+	return nil, fmt.Errorf("this machine has no Debian sources in %s; write them as on any Debian 12", strings.Join(debianSources, " or "))
+}
 
 // debian writes the smallest Debian that has git and certificates.
-func (b *builder) debian(l layerWriter) error {
+func (b *builder) debian(l layerWriter, sources []byte) error {
 	root, err := workFolder("debian")
 	if err != nil {
 		return err
@@ -148,7 +163,14 @@ func (b *builder) debian(l layerWriter) error {
 	if err := command(b.ctx, "debootstrap", cmd); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(root, "etc/apt/sources.list"), []byte(aptSources), 0o644); err != nil {
+	target := "etc/apt/sources.list"
+	if bytes.Contains(sources, []byte("URIs:")) {
+		target = "etc/apt/sources.list.d/debian.sources"
+		if err := os.Remove(filepath.Join(root, "etc/apt/sources.list")); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, target), sources, 0o644); err != nil {
 		return err
 	}
 	return l.tree(root, "", skipBelow("dev", "proc", "run", "sys", "tmp"))

@@ -76,11 +76,6 @@ func (s *source) reject(path, format string, args ...any) {
 	s.rejectAt(at, path, format, args...)
 }
 
-// rejectKey notes a problem with the key at path rather than with its value.
-func (s *source) rejectKey(path, format string, args ...any) {
-	s.rejectAt(s.keyPlace(path), path, format, args...)
-}
-
 func (s *source) rejectAt(at place, path, format string, args ...any) {
 	s.faults = append(s.faults, path)
 	message := fmt.Sprintf(format, args...)

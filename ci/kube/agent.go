@@ -37,8 +37,22 @@ func (c *Cluster) StartAgent(ctx context.Context, rec *release.Record, lifetime 
 	}); err != nil {
 		return err
 	}
-	go c.followAgent(c.watching, pod.Name, uid)
+	if c.startFollowing(uid) {
+		go c.followAgent(c.watching, pod.Name, uid)
+	}
 	return nil
+}
+
+// startFollowing reports whether nobody follows the pod yet; what another pod saw
+// is forgotten then.
+func (c *Cluster) startFollowing(uid types.UID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.seen.of == uid {
+		return false
+	}
+	c.seen = sightings{of: uid, last: map[string]agent.Sighting{}}
+	return true
 }
 
 // annotationRun tells whose agent a pod is.
@@ -79,21 +93,21 @@ func (c *Cluster) StopAgent(ctx context.Context) error {
 // the stream breaks: lines only ever say how things are, so that reading one
 // twice does no harm.
 func (c *Cluster) followAgent(ctx context.Context, name string, uid types.UID) {
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && c.follows(uid) {
 		err := c.until(ctx, func() (bool, error) {
 			p, err := c.informers.Core().V1().Pods().Lister().Pods(c.namespace).Get(name)
 			if err != nil || p.UID != uid {
 				return false, nil
 			}
 			if why := hopeless(p); why != "" {
-				c.saw(func(s *sightings) { s.broken = "the agent's pod " + name + " cannot look: " + why })
+				c.saw(uid, func(s *sightings) { s.broken = "the agent's pod " + name + " cannot look: " + why })
 			}
 			return p.Status.Phase == corev1.PodRunning, nil
 		})
 		if err != nil {
 			return
 		}
-		c.readAgent(ctx, name)
+		c.readAgent(ctx, name, uid)
 		select { // a stream that ended at once must not be asked for in a tight loop
 		case <-ctx.Done():
 		case <-time.After(time.Second):
@@ -101,7 +115,7 @@ func (c *Cluster) followAgent(ctx context.Context, name string, uid types.UID) {
 	}
 }
 
-func (c *Cluster) readAgent(ctx context.Context, name string) {
+func (c *Cluster) readAgent(ctx context.Context, name string, uid types.UID) {
 	stream, err := c.client.CoreV1().Pods(c.namespace).GetLogs(name, &corev1.PodLogOptions{Follow: true, TailLines: new(int64(50))}).Stream(ctx)
 	if err != nil {
 		return
@@ -111,23 +125,23 @@ func (c *Cluster) readAgent(ctx context.Context, name string) {
 	for lines.Scan() {
 		var s agent.Sighting
 		if json.Unmarshal(lines.Bytes(), &s) == nil && s.Target != "" {
-			c.saw(func(seen *sightings) { seen.last[s.Target] = s })
+			c.saw(uid, func(seen *sightings) { seen.last[s.Target] = s })
 		}
 	}
 }
 
 // sightings is the newest that the agent told about each target.
 type sightings struct {
+	of     types.UID // the agent's pod
 	last   map[string]agent.Sighting
 	broken string
 }
 
-func (c *Cluster) saw(change func(*sightings)) {
+func (c *Cluster) saw(uid types.UID, change func(*sightings)) {
 	c.mu.Lock()
-	if c.seen.last == nil {
-		c.seen.last = map[string]agent.Sighting{}
+	if c.seen.of == uid { // else a newer pod has taken its place
+		change(&c.seen)
 	}
-	change(&c.seen)
 	c.mu.Unlock()
 	c.signal()
 }
@@ -155,6 +169,12 @@ func (c *Cluster) sighting(target string) agent.Sighting {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.seen.last[target]
+}
+
+func (c *Cluster) follows(uid types.UID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen.of == uid
 }
 
 func (c *Cluster) agentBroken() string {

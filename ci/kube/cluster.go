@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -80,6 +79,9 @@ func (c *Cluster) Reach(ctx context.Context) error {
 	return nil
 }
 
+// listTimeout bounds the wait for the first list of everything that is watched.
+const listTimeout = 30 * time.Second
+
 // Watch starts the informers and returns once they hold the present state. They
 // end with ctx.
 func (c *Cluster) Watch(ctx context.Context) error {
@@ -100,9 +102,11 @@ func (c *Cluster) Watch(ctx context.Context) error {
 		}
 	}
 	c.informers.Start(ctx.Done())
-	for kind, synced := range c.informers.WaitForCacheSync(ctx.Done()) {
+	listed, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	for kind, synced := range c.informers.WaitForCacheSync(listed.Done()) {
 		if !synced {
-			return fmt.Errorf("watch the application: no list of %s: %w", kind.Elem().Name(), context.Cause(ctx))
+			return fmt.Errorf("no list of %ss in the namespace %s: is the right to list and watch them missing? (%w)", kind.Elem().Name(), c.namespace, context.Cause(listed))
 		}
 	}
 	return nil
@@ -131,10 +135,6 @@ func (c *Cluster) until(ctx context.Context, holds func() (bool, error)) error {
 		case <-changed:
 		}
 	}
-}
-
-func (c *Cluster) deployment(colour release.Colour) (*appsv1.Deployment, error) {
-	return c.informers.Apps().V1().Deployments().Lister().Deployments(c.namespace).Get(c.names.Deployment(colour))
 }
 
 // pods returns the pods that carry all of the labels.

@@ -50,6 +50,9 @@ func (c *Cluster) takeLease(ctx context.Context, holder string) (*coordinationv1
 		lease, err := leases.Get(ctx, c.names.Head(), metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			taken, err = leases.Create(ctx, c.newLease(holder), metav1.CreateOptions{FieldManager: release.Manager})
+			if apierrors.IsNotFound(err) {
+				return outcome.Refusef("kubectl create namespace "+c.namespace, "there is no namespace %q in this cluster", c.namespace)
+			}
 			return err
 		}
 		if err != nil {
@@ -68,7 +71,7 @@ func (c *Cluster) takeLease(ctx context.Context, holder string) (*coordinationv1
 		return err
 	})
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
-		return nil, outcome.Refusef("cutover status --env="+c.env, "another run took the Lease %s in the same moment", c.names.Head())
+		return nil, outcome.Refusef("dagger call status --env="+c.env, "another run took the Lease %s in the same moment", c.names.Head())
 	}
 	return taken, err
 }
@@ -91,7 +94,7 @@ func (c *Cluster) locked(lease *coordinationv1.Lease) error {
 	if t := lease.Spec.AcquireTime; t != nil {
 		since = t.UTC().Format(time.RFC3339)
 	}
-	return outcome.Refusef("cutover status --env="+c.env+"   (until it has ended), then the same command again",
+	return outcome.Refusef("dagger call status --env="+c.env+"   (until it has ended), then the same command again",
 		"another run is at work on %s: %s, since %s", c.names.App, holderOf(lease), since)
 }
 

@@ -22,7 +22,8 @@ const askTimeout = 5 * time.Second
 // here, or demands a login, is no refusal: the cluster may well reach it.
 func Check(ctx context.Context, refs ...string) error {
 	for _, text := range refs {
-		ref, err := name.NewDigest(text)
+		// Insecure means that plain HTTP is tried after HTTPS; nothing secret is sent.
+		ref, err := name.NewDigest(text, name.Insecure)
 		if err != nil {
 			return outcome.Refusef("docker buildx imagetools inspect IMAGE   (prints the digest)", "the image %q is not named by digest: %w", text, err)
 		}

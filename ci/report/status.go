@@ -43,7 +43,7 @@ func Status(env config.Env, seen plan.Observed, holder, format string) (string, 
 		fmt.Fprintf(&b, "  error        %s\n", seen.Record.Error)
 	}
 	if !seen.Record.Outcome.Finished() && holder == "" {
-		fmt.Fprintf(&b, "  next         cutover deploy --env=%s   (undoes what this run left, then deploys)\n", env.Name)
+		fmt.Fprintf(&b, "  next         dagger call deploy --env=%s   (undoes what this run left, then deploys)\n", env.Name)
 	}
 	return b.String(), nil
 }

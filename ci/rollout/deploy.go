@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,9 +22,10 @@ func (d *Deployer) Deploy(ctx context.Context) (*release.Record, error) {
 		return nil, err
 	}
 	defer unlock()
-	ctx, stop := context.WithCancel(ctx)
+	// An undo needs to watch also after the run was cancelled.
+	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	if err := d.Cluster.Watch(ctx); err != nil {
+	if err := d.Cluster.Watch(watching); err != nil {
 		return nil, outcome.Failf(d.again(), "%w", err)
 	}
 	if err := d.recover(ctx); err != nil {
@@ -47,7 +49,8 @@ func (d *Deployer) runner() *Runner {
 	return &Runner{Steps: d.Steps(), Store: d.Store, Notify: d.Notify}
 }
 
-// recover takes back what a killed or halted run left, from its record.
+// recover takes back what a killed or halted run left, from its record. A run
+// whose final step had begun is finished instead.
 func (d *Deployer) recover(ctx context.Context) error {
 	rec, err := d.Store.Load(ctx)
 	if err != nil || rec == nil || rec.Outcome.Finished() {
@@ -55,8 +58,12 @@ func (d *Deployer) recover(ctx context.Context) error {
 	}
 	d.tell(Event{State: release.Undoing, Note: fmt.Sprintf("run %s did not finish (%s): it is undone first", rec.Run, rec.Outcome)})
 	undo := &Deployer{Input: plan.Input{Env: rec.Release.Env}, Cluster: d.Cluster, Agent: d.Agent, Store: d.Store, Notify: d.Notify}
-	err = undo.runner().Undo(ctx, rec, fmt.Errorf("run %s was interrupted", rec.Run))
-	if outcome.CodeOf(err) == outcome.Halted {
+	runner := undo.runner()
+	if last := runner.Steps[len(runner.Steps)-1]; last.Undo.kind == finals && rec.Step(last.Name).State != release.Pending {
+		return runner.Run(ctx, rec) // there is no way back any more, only forward
+	}
+	err = runner.Undo(ctx, rec, fmt.Errorf("run %s was interrupted", rec.Run))
+	if outcome.CodeOf(err) == outcome.Halted || errors.Is(err, ErrConflict) {
 		return err
 	}
 	return nil // undone, which is what was wanted

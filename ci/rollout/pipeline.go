@@ -47,9 +47,6 @@ type Deployer struct {
 	// By says who runs the deploy and from where; Label is the caller's own name
 	// for the run.
 	By, Label string
-
-	// watched is the run's context with the informers running.
-	seen plan.Observed
 }
 
 // Cluster is what the steps ask of a cluster. Every method may be called again

@@ -16,7 +16,7 @@ func (d *Deployer) preflight(ctx context.Context, rec *release.Record) error {
 		return err
 	}
 	if live := seen.LiveColour(); live != rec.PreviousColour {
-		return outcome.Refusef("cutover plan --env="+rec.Release.Env.Name,
+		return outcome.Refusef("dagger call plan --env="+rec.Release.Env.Name,
 			"the live Service leads to %s, but the plan saw %s", orNothing(live), orNothing(rec.PreviousColour))
 	}
 	if rec.First() {

@@ -86,9 +86,9 @@ func (r *Runner) Run(ctx context.Context, rec *release.Record) error {
 		err := r.do(ctx, rec, s, st)
 		switch {
 		case err == nil:
-		case errors.Is(err, ErrConflict):
+		case errors.Is(err, ErrConflict), errors.Is(context.Cause(ctx), ErrLockLost):
 			return &outcome.Error{Code: outcome.Halted, Err: fmt.Errorf("step %s: %w", s.Name, err),
-				Now: "another run has taken over; this one stopped and undid nothing", Next: "cutover status --env=" + rec.Release.Env.Name}
+				Now: "another run has taken over; this one stopped and undid nothing", Next: "dagger call status --env=" + rec.Release.Env.Name}
 		case s.Undo.kind == finals:
 			// There is no way back any more and the new version serves: what could not
 			// be tidied up is worth a note, not an alarm.
@@ -96,7 +96,11 @@ func (r *Runner) Run(ctx context.Context, rec *release.Record) error {
 			return r.Undo(ctx, rec, fmt.Errorf("step %s: %w", s.Name, err))
 		}
 	}
-	return r.finish(ctx, rec, release.Succeeded)
+	if err := r.finish(ctx, rec, release.Succeeded); err != nil {
+		return &outcome.Error{Code: outcome.Halted, Err: err,
+			Now: "the new version serves, but the record does not say so", Next: "the same command again"}
+	}
+	return nil
 }
 
 // do carries out one step, its intent saved before and its end saved after.
@@ -195,7 +199,7 @@ func (r *Runner) undo(ctx context.Context, rec *release.Record, s Step, st *rele
 
 // undone ends a run whose every begun step was taken back.
 func (r *Runner) undone(ctx context.Context, rec *release.Record, changed bool, why error) error {
-	failure := &outcome.Error{Err: why, Next: "cutover status --env=" + rec.Release.Env.Name}
+	failure := &outcome.Error{Err: why, Next: "dagger call status --env=" + rec.Release.Env.Name}
 	var end release.Outcome
 	switch {
 	case changed:
@@ -228,7 +232,7 @@ func (r *Runner) halt(ctx context.Context, rec *release.Record, why error) error
 	rec.Error = why.Error()
 	failure := &outcome.Error{Code: outcome.Halted, Err: why,
 		Now:  fmt.Sprintf("nothing more was touched; as far as known %s serves", orNothing(rec.Serving)),
-		Next: fmt.Sprintf("cutover status --env=%[1]s\ncutover deploy --env=%[1]s   (tries the undo once more, then deploys)", rec.Release.Env.Name)}
+		Next: fmt.Sprintf("dagger call status --env=%[1]s\ndagger call deploy --env=%[1]s   (tries the undo once more, then deploys)", rec.Release.Env.Name)}
 	if err := r.finish(context.WithoutCancel(ctx), rec, release.Halted); err != nil {
 		return errors.Join(failure, err)
 	}
@@ -242,9 +246,10 @@ func orNothing(c release.Colour) string {
 	return string(c)
 }
 
+// finish keeps the end also of a run that was cancelled.
 func (r *Runner) finish(ctx context.Context, rec *release.Record, end release.Outcome) error {
 	rec.Outcome, rec.Ended = end, now()
-	return r.save(ctx, rec, "")
+	return r.saveDetached(ctx, rec, "")
 }
 
 func (r *Runner) saveDetached(ctx context.Context, rec *release.Record, step string) error {

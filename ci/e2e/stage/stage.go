@@ -61,6 +61,12 @@ type Call struct {
 	Start, End     time.Time
 }
 
+// Error is what the command ended with, without the progress before it.
+func (c Call) Error() string {
+	_, text, _ := strings.Cut(c.Stderr, "\nError: ")
+	return text
+}
+
 // Output is everything that was printed.
 func (c Call) Output() string { return c.Stdout + c.Stderr }
 
@@ -85,6 +91,7 @@ func run(ctx context.Context, dir string, progress io.Writer, program string, ar
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
+	cmd.Env = append(os.Environ(), "NO_COLOR=1")
 	if progress != nil {
 		cmd.Stderr = io.MultiWriter(&stderr, progress)
 	}
@@ -105,7 +112,7 @@ func (s *Stage) Set(ctx context.Context) error {
 	if err := s.Strike(ctx); err != nil {
 		return err
 	}
-	if _, err := s.Client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.Namespace}}, metav1.CreateOptions{}); err != nil {
+	if _, err := s.Client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.Namespace, Labels: map[string]string{labelStage: "true"}}}, metav1.CreateOptions{}); err != nil {
 		return err
 	}
 	s.Password = "pw-" + fmt.Sprintf("%x", time.Now().UnixNano())
@@ -123,10 +130,23 @@ func (s *Stage) Set(ctx context.Context) error {
 	return s.kubectl(ctx, "rollout", "status", "deployment/postgres", "--timeout=120s")
 }
 
+// labelStage marks the namespaces that may be removed again.
+const labelStage = "cutover.dev/stage"
+
 // Strike removes the namespace with all that is in it and waits for its end.
 func (s *Stage) Strike(ctx context.Context) error {
 	os.Remove(s.secretsFile())
-	err := s.Client.CoreV1().Namespaces().Delete(ctx, s.Namespace, metav1.DeleteOptions{})
+	found, err := s.Client.CoreV1().Namespaces().Get(ctx, s.Namespace, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if found.Labels[labelStage] == "" {
+		return fmt.Errorf("the namespace %s is there already and not this program's to remove; nothing was changed; to let it be removed: kubectl label namespace %[1]s %s=true", s.Namespace, labelStage)
+	}
+	err = s.Client.CoreV1().Namespaces().Delete(ctx, s.Namespace, metav1.DeleteOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
