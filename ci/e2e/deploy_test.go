@@ -17,6 +17,7 @@ import (
 )
 
 func TestEqualArgumentsReallyActEveryTime(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, "notes-e2e-again")
 
 	require.Zero(t, deploy(t, s, "1", "--run-id=ci-7").Code)
@@ -49,6 +50,7 @@ func TestEqualArgumentsReallyActEveryTime(t *testing.T) {
 // Dagger's containers reaches neither pods nor Services: whatever asks the
 // application asks from inside the cluster.
 func TestReleaseThatNeverBecomesReadyLeavesTrafficAlone(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, "notes-e2e-broken")
 	if os.Getuid() == 0 {
 		blockServiceNetwork(t)

@@ -19,6 +19,7 @@ import (
 // Every mistake ends in a sentence that names it, the command to type next and
 // an exit code that says that nothing was changed; and nothing was.
 func TestMistakesChangeNothingAndSayWhatToType(t *testing.T) {
+	t.Parallel()
 	s := newStage(t, "notes-e2e-refused")
 	require.Zero(t, deploy(t, s, "1").Code)
 	head := headVersion(t, s)

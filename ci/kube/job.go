@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -85,7 +86,10 @@ func (c *Cluster) waitJob(ctx context.Context, name string) (failure string, err
 
 func (c *Cluster) jobLog(ctx context.Context, name string) (string, error) {
 	pods, err := c.client.CoreV1().Pods(c.namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + name})
-	if err != nil || len(pods.Items) == 0 {
+	if err == nil && len(pods.Items) == 0 {
+		err = errors.New("it has no pod")
+	}
+	if err != nil {
 		return "", fmt.Errorf("the Job %s ended, but its pod's log cannot be found: %w", name, err)
 	}
 	var text strings.Builder

@@ -43,6 +43,7 @@ func (s *Secrets) Add(values ...string) {
 				s.add(password)
 				s.add(url.QueryEscape(password))
 				s.add(url.PathEscape(password))
+				s.add(rawPassword(v))
 			}
 		}
 	}
@@ -58,6 +59,17 @@ func (s *Secrets) add(v string) {
 	if len(v) >= shortest && !slices.Contains(s.values, v) {
 		s.values = append(s.values, v)
 	}
+}
+
+// rawPassword returns the password of a URL that has one, escaped as it stands
+// there: there is more than one way to escape.
+func rawPassword(v string) string {
+	_, v, _ = strings.Cut(v, "//")
+	if end := strings.IndexAny(v, "/?#"); end >= 0 {
+		v = v[:end]
+	}
+	_, password, _ := strings.Cut(v[:max(strings.LastIndex(v, "@"), 0)], ":")
+	return password
 }
 
 // Hide returns text with every registered value replaced by Mark.

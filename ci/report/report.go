@@ -25,12 +25,13 @@ func Text(rec *release.Record) string {
 	return b.String()
 }
 
-// Serving says in one line what serves, as far as the run knows.
+// Serving says in one line what serves, as far as the run knows; rec is nil when
+// there never was one.
 func Serving(rec *release.Record) string {
-	live := rec.ServingRelease()
-	if live == nil {
+	if rec == nil || rec.ServingRelease() == nil {
 		return "nothing"
 	}
+	live := rec.ServingRelease()
 	return fmt.Sprintf("%s, version %s, on %s", live.ID, live.Version, rec.Serving)
 }
 
