@@ -439,3 +439,20 @@ func TestEventsTellEveryChangeInOrder(t *testing.T) {
 	}, told)
 	require.Equal(t, "pod notes-x cannot become ready: CrashLoopBackOff", s.events[5].Note)
 }
+
+func TestAColourThatFellIllSinceItWasVerifiedIsNotSwitchedTo(t *testing.T) {
+	w := worldWith(t, "1")
+	s := w.session()
+	s.trouble = func(call string, after bool) error {
+		if call == "answers of preview" && after {
+			w.sick["2"], w.colours[release.Green].ready = true, 0
+		}
+		return nil
+	}
+	before := len(w.calls)
+	_, err := s.deployer(input("2")).Deploy(context.Background())
+	require.Equal(t, outcome.RolledBack, outcome.CodeOf(err))
+	require.ErrorContains(t, err, "step switch")
+	require.NotContains(t, w.since(before), "select green")
+	w.serves("1")
+}

@@ -185,3 +185,17 @@ func TestIntentIsStoredBeforeTheAct(t *testing.T) {
 	require.Equal(t, release.Started, before)
 	require.Equal(t, release.Done, w.stored().Step("a").State)
 }
+
+func TestTheIntentToUndoIsStoredBeforeTheUndo(t *testing.T) {
+	w := newWorld(t)
+	w.bare = true
+	var before release.State
+	s := step("a", Revert(func(context.Context, *release.Record) error { before = w.stored().Step("a").State; return nil }))
+	s.Do = func(context.Context, *release.Record) error { return errors.New("no") }
+	sess := w.session()
+	rec := &release.Record{Steps: []release.Step{{Name: "a", State: release.Pending}}, Outcome: release.Running}
+	require.NoError(t, sess.Begin(context.Background(), rec))
+	require.Error(t, (&Runner{Steps: []Step{s}, Store: sess}).Run(context.Background(), rec))
+	require.Equal(t, release.Undoing, before)
+	require.Equal(t, release.Undone, w.stored().Step("a").State)
+}
