@@ -139,17 +139,9 @@ func (m *Cutover) test(ctx context.Context, s settings) (string, error) {
 	if err != nil {
 		return "", fail(failed, "the tests could not be run: "+err.Error())
 	}
-	code, err := done.ExitCode(ctx)
-	if err != nil {
-		return "", err
-	}
-	out, err := done.Stdout(ctx)
+	out, errs, code, err := ended(ctx, done)
 	if err != nil || code == 0 {
 		return out, err
-	}
-	errs, err := done.Stderr(ctx)
-	if err != nil {
-		return "", err
 	}
 	return "", fail(refused, fmt.Sprintf("%s%sthe tests failed with exit code %d: %s\n  now:  nothing was changed\n  next: correct the code, then the same command again",
 		out, errs, code, strings.Join(s.Test.Command, " ")))

@@ -37,19 +37,24 @@ func run(ctx context.Context, ctr *dagger.Container, args ...string) (string, er
 	if err != nil {
 		return "", fail(unknown, "the program did not end by itself: "+err.Error()+"\n  now:  not known\n  next: dagger call status --env=ENV --kubeconfig=file://FILE")
 	}
-	code, err := done.ExitCode(ctx)
-	if err != nil {
-		return "", err
-	}
-	out, err := done.Stdout(ctx)
+	out, errs, code, err := ended(ctx, done)
 	if err != nil || code == 0 {
 		return out, err
 	}
-	errs, err := done.Stderr(ctx)
-	if err != nil {
-		return "", err
-	}
 	return "", fail(code, out+closing(errs))
+}
+
+// ended returns what a program that was run to its end printed, and its exit
+// code.
+func ended(ctx context.Context, done *dagger.Container) (stdout, stderr string, code int, err error) {
+	if code, err = done.ExitCode(ctx); err != nil {
+		return "", "", 0, err
+	}
+	if stdout, err = done.Stdout(ctx); err != nil {
+		return "", "", 0, err
+	}
+	stderr, err = done.Stderr(ctx)
+	return stdout, stderr, code, err
 }
 
 // closing cuts the progress lines, which were shown as they came, off a

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,9 +80,10 @@ func TestAHeldLockIsRefusedHoweverLongItIsHeld(t *testing.T) {
 
 func TestALockThatIsNotRenewedCanBeTakenAndItsOldHolderIsTold(t *testing.T) {
 	leases(t, func(t *testing.T, c *Cluster, client *fake.Clientset) {
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		client.PrependReactor("update", "leases", func(k8stesting.Action) (bool, runtime.Object, error) {
-			if down {
+			if down.Load() {
 				return true, nil, apierrors.NewForbidden(coordinationv1.Resource("leases"), "notes-cutover", nil)
 			}
 			return false, nil, nil
@@ -99,7 +101,7 @@ func TestALockThatIsNotRenewedCanBeTakenAndItsOldHolderIsTold(t *testing.T) {
 		holder, err := c.Holder(t.Context())
 		require.NoError(t, err)
 		require.Empty(t, holder, "an expired lock is nobody's")
-		down = false
+		down.Store(false)
 		_, unlockBob, err := c.Lock(t.Context(), "bob")
 		require.NoError(t, err)
 		require.Equal(t, int32(1), *lease(t, client).Spec.LeaseTransitions)
@@ -115,19 +117,20 @@ func TestALockThatIsNotRenewedCanBeTakenAndItsOldHolderIsTold(t *testing.T) {
 
 func TestAnAPIServerThatIsAwayForAWhileCostsNoLock(t *testing.T) {
 	leases(t, func(t *testing.T, c *Cluster, client *fake.Clientset) {
-		held, unlock, err := c.Lock(t.Context(), "ann")
-		require.NoError(t, err)
-		defer unlock()
-		down := true
+		var down atomic.Bool
 		client.PrependReactor("*", "leases", func(k8stesting.Action) (bool, runtime.Object, error) {
-			if down {
+			if down.Load() {
 				return true, nil, apierrors.NewServiceUnavailable("away")
 			}
 			return false, nil, nil
 		})
+		held, unlock, err := c.Lock(t.Context(), "ann")
+		require.NoError(t, err)
+		defer unlock()
+		down.Store(true)
 		time.Sleep(10 * leaseDuration)
 		require.NoError(t, held.Err())
-		down = false
+		down.Store(false)
 		time.Sleep(2 * leaseRenew)
 		require.NoError(t, held.Err())
 		holder, err := c.Holder(t.Context())
