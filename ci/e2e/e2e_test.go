@@ -26,7 +26,7 @@ import (
 
 // limit bounds one call of dagger, so that a hanging one is a failure and not
 // the end of the whole run.
-const limit = 8 * time.Minute
+const limit = 20 * time.Minute
 
 // repositoryRoot is where dagger.json is.
 func repositoryRoot(t *testing.T) string {
