@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"dagger/cutover/internal/dagger"
@@ -12,7 +14,6 @@ import (
 // settings is the part of the configuration that a build needs, as
 // `cutover config --format=json` prints it.
 type settings struct {
-	App   string `json:"app"`
 	Image struct {
 		Repository string `json:"repository"`
 		Build      struct {
@@ -35,7 +36,7 @@ type settings struct {
 // settings reads the configuration of an environment by the program, which is
 // the only one that parses it.
 func (m *Cutover) settings(ctx context.Context, env string) (s settings, err error) {
-	out, err := run(ctx, m.envs(), m.config(env, "--format=json")...)
+	out, err := run(ctx, m.configured(m.runner()), m.config(env, "--format=json")...)
 	if err != nil {
 		return s, err
 	}
@@ -80,8 +81,8 @@ func (m *Cutover) Build(
 func (m *Cutover) image(s settings, id identity, buildArgs []string) (*dagger.Container, error) {
 	b := s.Image.Build
 	args := []dagger.BuildArg{{Name: "VERSION", Value: id.Version}}
-	for name, value := range b.Args {
-		args = append(args, dagger.BuildArg{Name: name, Value: value})
+	for _, name := range slices.Sorted(maps.Keys(b.Args)) { // in one order, so that equal builds are one
+		args = append(args, dagger.BuildArg{Name: name, Value: b.Args[name]})
 	}
 	for _, pair := range buildArgs {
 		name, value, found := strings.Cut(pair, "=")

@@ -157,7 +157,7 @@ func (m *Cutover) Check(
 	// +default="text"
 	format string,
 ) (string, error) {
-	return run(ctx, m.envs(), m.config(env, "--format="+format)...)
+	return run(ctx, m.configured(m.runner()), m.config(env, "--format="+format)...)
 }
 
 // mount makes a mounted secret readable for the runner's user and nobody else.
@@ -165,8 +165,7 @@ var mount = dagger.ContainerWithMountedSecretOpts{Owner: "65532:65532", Mode: 0o
 
 // reach gives a container the configuration and the way to the cluster.
 func (m *Cutover) reach(ctr *dagger.Container, kubeconfig *dagger.Secret) *dagger.Container {
-	return ctr.WithDirectory("/app/envs", m.Source.Directory("envs")).WithWorkdir("/app").
-		WithMountedSecret("/run/secrets/kubeconfig", kubeconfig, mount)
+	return m.configured(ctr).WithMountedSecret("/run/secrets/kubeconfig", kubeconfig, mount)
 }
 
 // in returns a command's arguments for an environment.

@@ -24,7 +24,7 @@ func (m *Cutover) runner() *dagger.Container {
 		WithUser("65532:65532")
 }
 
-// envs returns the runner with the configuration in /app, to read it.
-func (m *Cutover) envs() *dagger.Container {
-	return m.runner().WithDirectory("/app/envs", m.Source.Directory("envs")).WithWorkdir("/app")
+// configured gives a container of the program the repository's configuration.
+func (m *Cutover) configured(ctr *dagger.Container) *dagger.Container {
+	return ctr.WithDirectory("/app/envs", m.Source.Directory("envs")).WithWorkdir("/app")
 }

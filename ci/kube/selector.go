@@ -19,7 +19,7 @@ import (
 // is neither from nor to, or changes in the same moment, nothing is written.
 // From None the Service is created; to None it is deleted.
 func (c *Cluster) Select(ctx context.Context, rec *release.Record, from, to release.Colour) error {
-	return c.write(ctx, fmt.Sprintf("switch the Service %s to %s", c.names.Live(), orNothing(to)), func(ctx context.Context) error {
+	return c.write(ctx, fmt.Sprintf("switch the Service %s to %s", c.names.Live(), to), func(ctx context.Context) error {
 		live, err := c.client.CoreV1().Services(c.namespace).Get(ctx, c.names.Live(), metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err) && to == release.None:
@@ -59,11 +59,4 @@ func selectorPatch(resourceVersion string, from, to map[string]string) ([]byte, 
 		{"test", "/spec/selector", from},
 		{"replace", "/spec/selector", to},
 	})
-}
-
-func orNothing(colour release.Colour) string {
-	if colour == release.None {
-		return "nothing"
-	}
-	return string(colour)
 }

@@ -68,7 +68,7 @@ func serviceFindings(in Input, seen Observed, add adder) {
 	case !isSelector(names, seen.Service):
 		add(show, "the Service %s selects %s (written by %s), which is not cutover's", names.Live(), selectorText(seen.Service), writers(seen))
 	case live != recorded:
-		add(show, "the Service %s selects %s (written by %s), but by the record %s serves", names.Live(), live, writers(seen), orNothing(recorded))
+		add(show, "the Service %s selects %s (written by %s), but by the record %s serves", names.Live(), live, writers(seen), recorded)
 	}
 }
 
@@ -91,11 +91,4 @@ func writers(seen Observed) string {
 		return "nobody known"
 	}
 	return strings.Join(seen.ServiceWriters, ", ")
-}
-
-func orNothing(c release.Colour) string {
-	if c == release.None {
-		return "nothing"
-	}
-	return string(c)
 }

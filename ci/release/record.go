@@ -28,6 +28,15 @@ const (
 	Green Colour = "green"
 )
 
+// String returns the colour's name, and "nothing" for None, as sentences need it.
+// Labels, names and JSON hold the plain value.
+func (c Colour) String() string {
+	if c == None {
+		return "nothing"
+	}
+	return string(c)
+}
+
 // Other returns the colour that does not serve when c does.
 func (c Colour) Other() Colour {
 	if c == Blue {

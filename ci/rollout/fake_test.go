@@ -271,7 +271,7 @@ func (s *session) WaitReady(ctx context.Context, rec *release.Record) error {
 }
 
 func (s *session) Select(ctx context.Context, _ *release.Record, from, to release.Colour) error {
-	return s.call(ctx, "select "+orNothing(to), func() error {
+	return s.call(ctx, "select "+to.String(), func() error {
 		switch s.selects {
 		case to:
 			return nil

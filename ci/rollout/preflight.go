@@ -17,7 +17,7 @@ func (d *Deployer) preflight(ctx context.Context, rec *release.Record) error {
 	}
 	if live := seen.LiveColour(); live != rec.PreviousColour {
 		return outcome.Refusef("dagger call plan --env="+rec.Release.Env.Name,
-			"the live Service leads to %s, but the plan saw %s", orNothing(live), orNothing(rec.PreviousColour))
+			"the live Service leads to %s, but the plan saw %s", live, rec.PreviousColour)
 	}
 	if rec.First() {
 		note(rec, "preflight", "nothing serves yet: first release")

@@ -231,19 +231,12 @@ func serving(rec *release.Record) string {
 func (r *Runner) halt(ctx context.Context, rec *release.Record, why error) error {
 	rec.Error = why.Error()
 	failure := &outcome.Error{Code: outcome.Halted, Err: why,
-		Now:  fmt.Sprintf("nothing more was touched; as far as known %s serves", orNothing(rec.Serving)),
+		Now:  fmt.Sprintf("nothing more was touched; as far as known %s serves", rec.Serving),
 		Next: fmt.Sprintf("dagger call status --env=%[1]s\ndagger call deploy --env=%[1]s   (tries the undo once more, then deploys)", rec.Release.Env.Name)}
 	if err := r.finish(context.WithoutCancel(ctx), rec, release.Halted); err != nil {
 		return errors.Join(failure, err)
 	}
 	return failure
-}
-
-func orNothing(c release.Colour) string {
-	if c == release.None {
-		return "nothing"
-	}
-	return string(c)
 }
 
 // finish keeps the end also of a run that was cancelled.

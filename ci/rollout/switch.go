@@ -20,7 +20,7 @@ func (d *Deployer) switchOver(ctx context.Context, rec *release.Record) error {
 	if err := d.leads(ctx, rec, rec.Release, rec.Colour); err != nil {
 		return err
 	}
-	note(rec, "switch", "%s -> %s", orNothing(rec.PreviousColour), rec.Colour)
+	note(rec, "switch", "%s -> %s", rec.PreviousColour, rec.Colour)
 	return nil
 }
 
@@ -31,7 +31,7 @@ func (d *Deployer) switchBack(ctx context.Context, rec *release.Record) error {
 		return err
 	}
 	rec.Serving = rec.PreviousColour
-	note(rec, "switch", "back to %s", orNothing(rec.PreviousColour))
+	note(rec, "switch", "back to %s", rec.PreviousColour)
 	if rec.First() {
 		return nil
 	}
