@@ -88,6 +88,10 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The second in which the last deploy ended has to be a whole one.
+	if err := loads[0].Past(ctx, third.end); err != nil {
+		return err
+	}
 	seconds, failed, err := stopLoads(ctx, loads)
 	if err != nil {
 		return err

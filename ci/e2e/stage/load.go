@@ -117,6 +117,25 @@ func (l *Load) line(text []byte) {
 	}
 }
 
+// Past waits until the load has gone on for a whole second that began after t.
+func (l *Load) Past(ctx context.Context, t time.Time) error {
+	for {
+		l.mu.Lock()
+		past := len(l.seconds) > 0 && l.seconds[len(l.seconds)-1].At.After(t)
+		l.mu.Unlock()
+		if past {
+			return nil
+		}
+		select {
+		case <-l.changed:
+		case <-l.ended:
+			return fmt.Errorf("the load ended too soon: %w", l.err)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // Stop ends the load and returns every second of it and the whole.
 func (l *Load) Stop(ctx context.Context) ([]probe.Second, probe.Result, error) {
 	// The pod is asked to end by its deletion; its log is followed to the last line.
