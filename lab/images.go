@@ -31,6 +31,8 @@ var (
 	installPostgres []byte
 	//go:embed images/postgres.sh
 	postgresEntrypoint []byte
+	//go:embed images/sdk-caches.sh
+	compileSDK []byte
 )
 
 // pauseImage is what the kubelet runs to hold a pod's namespaces.
@@ -65,9 +67,8 @@ func (l *lab) buildImages(ctx context.Context) (changed bool, err error) {
 	entrypoint := b.layer("postgres-entrypoint", digest(postgresEntrypoint), func(l layerWriter) error {
 		return l.file("usr/local/bin/docker-entrypoint.sh", 0o755, postgresEntrypoint)
 	})
-	pause := b.program("pause", "pause", nil)
-	// The engine keeps the SDK's caches where these folders are.
-	codegen := b.program("codegen", "usr/local/bin/codegen", []string{"go/pkg", "go/pkg/mod", "root/.cache", "root/.cache/go-build"})
+	pause := b.program("pause", "pause")
+	codegen := b.program("codegen", "usr/local/bin/codegen")
 
 	debianEnv := []string{"PATH=" + debianPath}
 	goEnv := append([]string{"PATH=/go/bin:/usr/local/go/bin:" + debianPath, "GOPATH=/go", "GOTOOLCHAIN=local"}, goSettings...)
@@ -87,7 +88,10 @@ func (l *lab) buildImages(ctx context.Context) (changed bool, err error) {
 		}, base, trust, server, entrypoint),
 		b.image(pauseImage, runConfig{Entrypoint: []string{"/pause"}}, pause),
 	}
-	sdk := b.image("", runConfig{Env: goEnv, WorkingDir: "/go"}, base, trust, golang, codegen)
+	caches := b.layer("sdk-caches", fmt.Sprint("1 ", daggerVersion, digest(compileSDK), base.Digest, golang.Digest), func(w layerWriter) error {
+		return b.sdkCaches(w, goEnv, base, trust, golang)
+	})
+	sdk := b.image("", runConfig{Env: goEnv, WorkingDir: "/go"}, base, trust, golang, caches, codegen)
 	if b.err != nil {
 		return b.changed, b.err
 	}
@@ -111,18 +115,13 @@ func (b *builder) layer(name, ingredients string, write func(layerWriter) error)
 	return d
 }
 
-// program makes a layer of one of the lab's compiled programs and empty folders.
-func (b *builder) program(name, target string, folders []string) descriptor {
+// program makes a layer of one of the lab's compiled programs.
+func (b *builder) program(name, target string) descriptor {
 	data, err := os.ReadFile(in("bin", name))
 	if err != nil && b.err == nil {
 		b.err = err
 	}
-	return b.layer(name, fmt.Sprint(target, digest(data), folders), func(l layerWriter) error {
-		for _, folder := range folders {
-			if err := l.dir(folder, 0o755); err != nil {
-				return err
-			}
-		}
+	return b.layer(name, fmt.Sprint(target, digest(data)), func(l layerWriter) error {
 		return l.file(target, 0o755, data)
 	})
 }
@@ -178,22 +177,52 @@ func (b *builder) debian(l layerWriter, sources []byte) error {
 
 // postgres writes what installing Debian's package adds to the base layer.
 func (b *builder) postgres(l layerWriter, base descriptor) error {
-	work, err := workFolder("postgres")
+	env := append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8")
+	work, err := b.inImage("postgres-package", installPostgres, env, imageStore.blob(base.Digest))
+	defer os.RemoveAll(work)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
-	if err := os.WriteFile(filepath.Join(work, "install.sh"), installPostgres, 0o644); err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(b.ctx, "sh", "install.sh", imageStore.blob(base.Digest))
-	cmd.Dir = work
-	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8")
-	ownMounts(cmd)
-	if err := command(b.ctx, "postgres-package", cmd); err != nil {
-		return err
-	}
 	return l.tree(filepath.Join(work, "upper"), "", skipBelow("dev", "proc", "sys", "tmp"))
+}
+
+// sdkCaches writes what Go keeps of compiling Dagger's SDK in an image of the
+// given layers.
+func (b *builder) sdkCaches(l layerWriter, env []string, layers ...descriptor) error {
+	args := []string{daggerVersion}
+	for _, layer := range layers {
+		args = append(args, imageStore.blob(layer.Digest))
+	}
+	work, err := b.inImage("sdk-caches", compileSDK, append([]string{"HOME=/root"}, env...), args...)
+	defer os.RemoveAll(work)
+	if err != nil {
+		return err
+	}
+	for _, folder := range []string{"go/pkg", "root/.cache"} {
+		if err := l.dir(folder, 0o755); err != nil {
+			return err
+		}
+		if err := l.tree(filepath.Join(work, "upper", folder), folder, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inImage runs a script in an empty folder and a mount namespace of its own, and
+// returns the folder, which is to be removed by the caller also after an error.
+func (b *builder) inImage(name string, script []byte, env []string, args ...string) (string, error) {
+	work, err := workFolder(name)
+	if err != nil {
+		return work, err
+	}
+	if err := os.WriteFile(filepath.Join(work, "script.sh"), script, 0o644); err != nil {
+		return work, err
+	}
+	cmd := exec.CommandContext(b.ctx, "sh", append([]string{"script.sh"}, args...)...)
+	cmd.Dir, cmd.Env = work, env
+	ownMounts(cmd)
+	return work, command(b.ctx, name, cmd)
 }
 
 func goToolchain(l layerWriter, goroot string) error {
