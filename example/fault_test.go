@@ -22,12 +22,14 @@ func withThe(t *testing.T, chosen string) {
 }
 
 func TestAnUnknownFaultIsRefused(t *testing.T) {
+	t.Parallel()
 	withThe(t, "misspelt")
 	err := run(context.Background(), func(string) string { return "1s" })
 	assert.ErrorContains(t, err, `there is no fault "misspelt"`)
 }
 
 func TestTheFaultNeverReady(t *testing.T) {
+	t.Parallel()
 	withThe(t, "never-ready")
 	base := startNotes(t, migratedDatabase(t))
 	code, reason := ready(t, base)
@@ -37,6 +39,7 @@ func TestTheFaultNeverReady(t *testing.T) {
 }
 
 func TestTheFaultErrorsFailsSomeRequestsOfNotesOnly(t *testing.T) {
+	t.Parallel()
 	withThe(t, "errors")
 	base := startNotes(t, migratedDatabase(t))
 	failed := 0
@@ -50,6 +53,7 @@ func TestTheFaultErrorsFailsSomeRequestsOfNotesOnly(t *testing.T) {
 }
 
 func TestTheFaultSlowSparesTheProbes(t *testing.T) {
+	t.Parallel()
 	withThe(t, "slow")
 	base := startNotes(t, migratedDatabase(t))
 	start := time.Now()
@@ -60,6 +64,7 @@ func TestTheFaultSlowSparesTheProbes(t *testing.T) {
 }
 
 func TestTheFaultWrongVersionIsTold(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, migratedDatabase(t), "NOTES_TEST_FAULT=wrong-version")
 	answer := get(t, p.base+"/version")
 	assert.Contains(t, answer.body, `"dev-wrong"`)
@@ -67,6 +72,7 @@ func TestTheFaultWrongVersionIsTold(t *testing.T) {
 }
 
 func TestTheFaultCrashEndsTheProcess(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, migratedDatabase(t), "NOTES_TEST_FAULT=crash")
 	var exit *exec.ExitError
 	require.ErrorAs(t, p.Wait(), &exit)
@@ -74,6 +80,7 @@ func TestTheFaultCrashEndsTheProcess(t *testing.T) {
 }
 
 func TestTheFaultHangIgnoresSIGTERM(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, migratedDatabase(t), "NOTES_TEST_FAULT=hang")
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 	time.Sleep(time.Second) // The drain is 200 ms.
@@ -81,6 +88,7 @@ func TestTheFaultHangIgnoresSIGTERM(t *testing.T) {
 }
 
 func TestTheFaultLeakTakesMemory(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, migratedDatabase(t), "NOTES_TEST_FAULT=leak")
 	assert.Eventually(t, func() bool {
 		metrics := get(t, p.base+"/metrics").body

@@ -12,6 +12,7 @@ import (
 const formType = "application/x-www-form-urlencoded"
 
 func TestThePageAddsANoteAndShowsIt(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, migratedDatabase(t))
 
 	empty := get(t, base+"/")
@@ -30,6 +31,7 @@ func TestThePageAddsANoteAndShowsIt(t *testing.T) {
 }
 
 func TestThePageEscapesNotes(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, migratedDatabase(t))
 	postNote(t, base, `<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`)
 	shown := get(t, base+"/").body
@@ -39,6 +41,7 @@ func TestThePageEscapesNotes(t *testing.T) {
 }
 
 func TestThePageSaysWhyANoteWasRefusedAndKeepsWhatWasTyped(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, migratedDatabase(t))
 	refused := post(t, base+"/", formType, url.Values{"title": {strings.Repeat("x", 201)}, "body": {"two <litres>"}}.Encode())
 	assert.Equal(t, http.StatusBadRequest, refused.StatusCode)
@@ -56,6 +59,7 @@ func TestThePageSaysWhyANoteWasRefusedAndKeepsWhatWasTyped(t *testing.T) {
 }
 
 func TestThePageWithoutADatabaseIsAnError(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, emptyDatabase(t))
 	assert.Equal(t, http.StatusInternalServerError, get(t, base+"/").StatusCode)
 	assert.Equal(t, http.StatusInternalServerError, post(t, base+"/", formType, "title=Milk").StatusCode)

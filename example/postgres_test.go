@@ -200,6 +200,7 @@ func newestMigration(t *testing.T) int64 {
 }
 
 func TestTheMigrationsCanBeUndone(t *testing.T) {
+	t.Parallel()
 	url := migratedDatabase(t)
 	_, err := migrations(t, url).DownTo(t.Context(), 0)
 	require.NoError(t, err)

@@ -48,6 +48,7 @@ func startProcess(t *testing.T, databaseURL string, environment ...string) proce
 }
 
 func TestTheProcessEndsWellOnSIGTERM(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, migratedDatabase(t), "CUTOVER_RELEASE=green-8")
 	assert.JSONEq(t, `{"version": "dev", "release": "green-8"}`, get(t, p.base+"/version").body)
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
@@ -56,6 +57,7 @@ func TestTheProcessEndsWellOnSIGTERM(t *testing.T) {
 }
 
 func TestThePasswordIsNeverLogged(t *testing.T) {
+	t.Parallel()
 	for name, url := range map[string]string{
 		"a database that answers":   migratedDatabase(t),
 		"a database of no server":   "postgres://notes:secret@127.0.0.1:1/notes",
@@ -75,6 +77,7 @@ func TestThePasswordIsNeverLogged(t *testing.T) {
 }
 
 func TestAWrongEnvironmentIsRefusedWithAReasonButWithoutTheDSN(t *testing.T) {
+	t.Parallel()
 	const url = "postgres://notes:secret@localhost/notes"
 	for name, wrong := range map[string]struct {
 		environment map[string]string

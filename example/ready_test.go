@@ -23,6 +23,7 @@ func ready(t *testing.T, base string) (code int, reason string) {
 }
 
 func TestReadyzSaysNoUntilTheSchemaIsNewEnough(t *testing.T) {
+	t.Parallel()
 	url := emptyDatabase(t)
 	base := startNotes(t, url)
 
@@ -41,6 +42,7 @@ func TestReadyzSaysNoUntilTheSchemaIsNewEnough(t *testing.T) {
 }
 
 func TestReadyzStaysYesWhenTheNextVersionHasMigrated(t *testing.T) {
+	t.Parallel()
 	url := migratedDatabase(t)
 	execute(t, url, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, true)`)
 	answer := get(t, startNotes(t, url)+"/readyz")
@@ -49,6 +51,7 @@ func TestReadyzStaysYesWhenTheNextVersionHasMigrated(t *testing.T) {
 }
 
 func TestWithoutADatabaseTheProcessIsAliveButNotReady(t *testing.T) {
+	t.Parallel()
 	port, err := freePort()
 	require.NoError(t, err)
 	base := startNotes(t, fmt.Sprintf("postgres://notes:secret@127.0.0.1:%d/notes", port))
@@ -60,6 +63,7 @@ func TestWithoutADatabaseTheProcessIsAliveButNotReady(t *testing.T) {
 }
 
 func TestReadyzComesBackAfterTheDatabaseDoes(t *testing.T) {
+	t.Parallel()
 	url := migratedDatabase(t)
 	base := startNotes(t, url)
 	code, _ := ready(t, base)

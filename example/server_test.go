@@ -92,6 +92,7 @@ func postNote(t *testing.T, base, title, body string) note {
 }
 
 func TestANoteCanBeAddedAndReadBack(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, migratedDatabase(t))
 
 	answer := post(t, base+"/notes", "application/json", `{"title": " Milk ", "body": "two litres\n"}`)
@@ -111,12 +112,14 @@ func TestANoteCanBeAddedAndReadBack(t *testing.T) {
 }
 
 func TestTheBodyOfANoteMayBeLeftOut(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, migratedDatabase(t))
 	answer := post(t, base+"/notes", "application/json", `{"title": "Milk"}`)
 	assert.Equal(t, http.StatusCreated, answer.StatusCode, answer.body)
 }
 
 func TestNotesAreListedNewestFirstUpToTheLimit(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, migratedDatabase(t))
 	titles := func(query string) []string {
 		answer := get(t, base+"/notes"+query)
@@ -140,6 +143,7 @@ func TestNotesAreListedNewestFirstUpToTheLimit(t *testing.T) {
 }
 
 func TestALimitOutOfRangeIsRefused(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, migratedDatabase(t))
 	for _, limit := range []string{"0", "-1", "201", "many", "1.5"} {
 		answer := get(t, base+"/notes?limit="+limit)
@@ -149,6 +153,7 @@ func TestALimitOutOfRangeIsRefused(t *testing.T) {
 }
 
 func TestBadInputIsRefusedWithTheReason(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, migratedDatabase(t))
 	for name, refused := range map[string]struct{ sent, reason string }{
 		"nothing":            {``, "not a note in JSON"},
@@ -173,6 +178,7 @@ func TestBadInputIsRefusedWithTheReason(t *testing.T) {
 }
 
 func TestTheLargestNoteIsAccepted(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, migratedDatabase(t))
 	title, body := strings.Repeat("ü", 200), strings.Repeat("\x01", 10<<10) // JSON writes \u0001
 	created := postNote(t, base, title, body)
@@ -181,6 +187,7 @@ func TestTheLargestNoteIsAccepted(t *testing.T) {
 }
 
 func TestAnUnknownNoteIsNotFound(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, migratedDatabase(t))
 	for _, id := range []string{"1", "-1", "milk", "99999999999999999999"} {
 		answer := get(t, base+"/notes/"+id)
@@ -190,6 +197,7 @@ func TestAnUnknownNoteIsNotFound(t *testing.T) {
 }
 
 func TestAFailingDatabaseIsAnErrorWithoutItsDetails(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, emptyDatabase(t)) // The table is missing.
 	for _, answer := range []got{
 		get(t, base+"/notes"),
@@ -202,6 +210,7 @@ func TestAFailingDatabaseIsAnErrorWithoutItsDetails(t *testing.T) {
 }
 
 func TestEveryAnswerSaysWhichVersionGaveIt(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, migratedDatabase(t))
 	for _, path := range []string{"/", "/notes", "/notes/1", "/livez", "/readyz", "/version", "/metrics", "/nowhere"} {
 		assert.Equal(t, "dev", get(t, base+path).Header.Get("Notes-Version"), path)
@@ -209,11 +218,13 @@ func TestEveryAnswerSaysWhichVersionGaveIt(t *testing.T) {
 }
 
 func TestTheVersionAndTheReleaseAreTold(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, migratedDatabase(t))
 	assert.JSONEq(t, `{"version": "dev", "release": "blue-7"}`, get(t, base+"/version").body)
 }
 
 func TestMetricsCountRequestsByRouteAndCode(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, migratedDatabase(t))
 	postNote(t, base, "Milk", "")
 	get(t, base+"/notes/1")
@@ -235,6 +246,7 @@ func TestMetricsCountRequestsByRouteAndCode(t *testing.T) {
 }
 
 func TestAnotherSitesPageCannotAddNotes(t *testing.T) {
+	t.Parallel()
 	base := startNotes(t, migratedDatabase(t))
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/", strings.NewReader("title=Milk"))
 	require.NoError(t, err)

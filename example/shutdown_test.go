@@ -96,6 +96,7 @@ func (c *client) close() {
 }
 
 func TestNoRequestOnAKeptAliveConnectionIsLostInAShutdown(t *testing.T) {
+	t.Parallel()
 	url := migratedDatabase(t)
 	const drain = 3 * time.Second
 	blue, green := serveNotes(t, url, drain), serveNotes(t, url, drain)
@@ -171,6 +172,7 @@ func TestNoRequestOnAKeptAliveConnectionIsLostInAShutdown(t *testing.T) {
 }
 
 func TestARequestInFlightIsFinished(t *testing.T) {
+	t.Parallel()
 	url := migratedDatabase(t)
 	notes := serveNotes(t, url, 100*time.Millisecond)
 
@@ -225,6 +227,7 @@ func TestARequestInFlightIsFinished(t *testing.T) {
 }
 
 func TestWhileDrainingAllIsAnsweredButReadyzSaysNoAndConnectionsClose(t *testing.T) {
+	t.Parallel()
 	notes := serveNotes(t, migratedDatabase(t), 3*time.Second)
 	base := "http://" + notes.address
 	assert.False(t, get(t, base+"/notes").Close, "a connection is kept at first")
@@ -245,6 +248,7 @@ func TestWhileDrainingAllIsAnsweredButReadyzSaysNoAndConnectionsClose(t *testing
 }
 
 func TestAnIdleConnectionIsKeptForTheWholeDrain(t *testing.T) {
+	t.Parallel()
 	const drain = 3 * time.Second
 	notes := serveNotes(t, migratedDatabase(t), drain)
 	c := &client{address: func() string { return notes.address }}
