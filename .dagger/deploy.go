@@ -38,13 +38,22 @@ func (m *Cutover) Plan(
 	//
 	// +optional
 	image string,
+	// Why an older commit may replace a newer one.
+	//
+	// +optional
+	allowOlder string,
+	// Why the Service is cutover's again, after another program wrote its selector.
+	//
+	// +optional
+	adopt string,
 	// text or json.
 	//
 	// +optional
 	// +default="text"
 	format string,
 ) (string, error) {
-	return m.offer(ctx, "plan", env, kubeconfig, secrets, version, buildArg, image, "--format="+format)
+	return m.offer(ctx, "plan", env, kubeconfig, secrets, version, buildArg, image,
+		"--format="+format, "--allow-older="+allowOlder, "--adopt="+adopt)
 }
 
 // Take the application to the cluster, blue-green, and back when a step fails.
@@ -78,12 +87,20 @@ func (m *Cutover) Deploy(
 	//
 	// +optional
 	image string,
+	// Why an older commit may replace a newer one.
+	//
+	// +optional
+	allowOlder string,
+	// Why the Service is cutover's again, after another program wrote its selector.
+	//
+	// +optional
+	adopt string,
 	// Your own name for this run, such as a CI job's number. It is only recorded:
 	// the same name twice deploys twice.
 	//
 	// +optional
 	runId string,
-	// Who deploys, as the record and the lock say it.
+	// Who deploys and from where, as the record and the lock say it.
 	//
 	// +optional
 	// +default="dagger"
@@ -94,7 +111,8 @@ func (m *Cutover) Deploy(
 	// +default="text"
 	format string,
 ) (string, error) {
-	return m.offer(ctx, "deploy", env, kubeconfig, secrets, version, buildArg, image, "--format="+format, "--run-id="+runId, "--by="+by)
+	return m.offer(ctx, "deploy", env, kubeconfig, secrets, version, buildArg, image,
+		"--format="+format, "--allow-older="+allowOlder, "--adopt="+adopt, "--run-id="+runId, "--by="+by)
 }
 
 // offer publishes the release and hands it to the program, inside its own bundle.
@@ -110,37 +128,20 @@ func (m *Cutover) offer(ctx context.Context, command, env string, kubeconfig, se
 	}
 	ctr := m.reach(p.bundle, kubeconfig)
 	args := append(m.in(command, env), "--version="+p.Version, "--image="+p.Image, "--bundle="+p.Bundle, "--commit="+p.Commit, "--committed="+p.Committed)
-	if secrets != nil {
-		ctr = ctr.WithMountedSecret("/run/secrets/app.env", secrets, mount)
-		args = append(args, "--secrets=/run/secrets/app.env")
+	if p.ancestry != nil {
+		ctr = ctr.WithMountedFile("/run/ancestry", p.ancestry)
+		args = append(args, "--ancestry=/run/ancestry")
 	}
+	ctr, args = given(ctr, args, secrets)
 	return run(ctx, acts(ctr), append(args, more...)...)
 }
 
-// Say what serves, who is at work and how the last run ended.
-//
-// +cache="never"
-func (m *Cutover) Status(
-	ctx context.Context,
-	// Environment: the name of a file in envs/, such as dev.
-	//
-	// +optional
-	env string,
-	// Kubeconfig whose current context leads to the cluster, such as
-	// file://$HOME/.kube/config.
-	//
-	// +optional
-	kubeconfig *dagger.Secret,
-	// text or json.
-	//
-	// +optional
-	// +default="text"
-	format string,
-) (string, error) {
-	if err := readable(ctx, kubeconfig, nil); err != nil {
-		return "", err
+// given hands the environment's secrets to the program, if there are any.
+func given(ctr *dagger.Container, args []string, secrets *dagger.Secret) (*dagger.Container, []string) {
+	if secrets == nil {
+		return ctr, args
 	}
-	return run(ctx, acts(m.reach(m.runner(), kubeconfig)), append(m.in("status", env), "--format="+format)...)
+	return ctr.WithMountedSecret("/run/secrets/app.env", secrets, mount), append(args, "--secrets=/run/secrets/app.env")
 }
 
 // Check the configuration of an environment and print it with every default

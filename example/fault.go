@@ -26,6 +26,8 @@ import (
 //	errors         answer 5% of the requests to /notes with 500
 //	slow           answer 2 seconds late, except the probes and metrics
 //	hang           ignore SIGTERM
+//	abrupt         exit on SIGTERM at once, whatever is in flight
+//	drops-idle     close connections that are idle for 50 ms, without a word before
 //	leak           use 20 MB more memory each second
 var fault = ""
 
@@ -37,14 +39,21 @@ func startFault() error {
 	switch fault {
 	case "":
 		return nil
-	case "never-ready", "errors", "slow":
-		// Done by withFault.
+	case "never-ready", "errors", "slow", "drops-idle":
+		// Done by withFault and idleTimeout.
 	case "crash":
 		time.AfterFunc(5*time.Second, func() { os.Exit(1) })
 	case "wrong-version":
 		version += "-wrong"
 	case "hang":
 		signal.Ignore(syscall.SIGTERM)
+	case "abrupt":
+		sigterm := make(chan os.Signal, 1)
+		signal.Notify(sigterm, syscall.SIGTERM)
+		go func() {
+			<-sigterm
+			os.Exit(1)
+		}()
 	case "leak":
 		go func() {
 			for range time.Tick(time.Second) {
@@ -60,6 +69,15 @@ func startFault() error {
 	}
 	slog.Warn("this program was built to misbehave", "fault", fault)
 	return nil
+}
+
+// idleTimeout is the fault that happens to connections; without it the wanted
+// time holds.
+func idleTimeout(wanted time.Duration) time.Duration {
+	if fault == "drops-idle" {
+		return 50 * time.Millisecond
+	}
+	return wanted
 }
 
 // withFault is the faults that happen to requests.

@@ -1,8 +1,9 @@
 package main
 
 import (
-	"context"
+	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -14,24 +15,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// withThe links the fault in for the time of a test.
-func withThe(t *testing.T, chosen string) {
+// startFaulty starts a program into which the fault is linked. It is a process
+// of its own, so that the tests beside it behave.
+func startFaulty(t *testing.T, fault string) process {
 	t.Helper()
-	fault = chosen
-	t.Cleanup(func() { fault = "" })
+	return startProcess(t, migratedDatabase(t), "NOTES_TEST_FAULT="+fault)
 }
 
 func TestAnUnknownFaultIsRefused(t *testing.T) {
 	t.Parallel()
-	withThe(t, "misspelt")
-	err := run(context.Background(), func(string) string { return "1s" })
-	assert.ErrorContains(t, err, `there is no fault "misspelt"`)
+	notes := exec.CommandContext(t.Context(), os.Args[0])
+	notes.Env = append(os.Environ(), "NOTES_TEST_PROCESS=1", "NOTES_TEST_FAULT=misspelt", "DATABASE_URL="+dsn("absent"))
+	out, err := notes.CombinedOutput()
+	require.Error(t, err)
+	assert.Contains(t, string(out), `there is no fault \"misspelt\"`)
 }
 
 func TestTheFaultNeverReady(t *testing.T) {
 	t.Parallel()
-	withThe(t, "never-ready")
-	base := startNotes(t, migratedDatabase(t))
+	base := startFaulty(t, "never-ready").base
 	code, reason := ready(t, base)
 	assert.Equal(t, http.StatusServiceUnavailable, code)
 	assert.Equal(t, "built never to be ready", reason)
@@ -40,8 +42,7 @@ func TestTheFaultNeverReady(t *testing.T) {
 
 func TestTheFaultErrorsFailsSomeRequestsOfNotesOnly(t *testing.T) {
 	t.Parallel()
-	withThe(t, "errors")
-	base := startNotes(t, migratedDatabase(t))
+	base := startFaulty(t, "errors").base
 	failed := 0
 	for range 400 {
 		if get(t, base+"/notes").StatusCode == http.StatusInternalServerError {
@@ -54,8 +55,7 @@ func TestTheFaultErrorsFailsSomeRequestsOfNotesOnly(t *testing.T) {
 
 func TestTheFaultSlowSparesTheProbes(t *testing.T) {
 	t.Parallel()
-	withThe(t, "slow")
-	base := startNotes(t, migratedDatabase(t))
+	base := startFaulty(t, "slow").base
 	start := time.Now()
 	get(t, base+"/readyz")
 	assert.Less(t, time.Since(start), 2*time.Second)
@@ -65,7 +65,7 @@ func TestTheFaultSlowSparesTheProbes(t *testing.T) {
 
 func TestTheFaultWrongVersionIsTold(t *testing.T) {
 	t.Parallel()
-	p := startProcess(t, migratedDatabase(t), "NOTES_TEST_FAULT=wrong-version")
+	p := startFaulty(t, "wrong-version")
 	answer := get(t, p.base+"/version")
 	assert.Contains(t, answer.body, `"dev-wrong"`)
 	assert.Equal(t, "dev-wrong", answer.Header.Get("Notes-Version"))
@@ -73,7 +73,7 @@ func TestTheFaultWrongVersionIsTold(t *testing.T) {
 
 func TestTheFaultCrashEndsTheProcess(t *testing.T) {
 	t.Parallel()
-	p := startProcess(t, migratedDatabase(t), "NOTES_TEST_FAULT=crash")
+	p := startFaulty(t, "crash")
 	var exit *exec.ExitError
 	require.ErrorAs(t, p.Wait(), &exit)
 	assert.Equal(t, 1, exit.ExitCode())
@@ -81,15 +81,46 @@ func TestTheFaultCrashEndsTheProcess(t *testing.T) {
 
 func TestTheFaultHangIgnoresSIGTERM(t *testing.T) {
 	t.Parallel()
-	p := startProcess(t, migratedDatabase(t), "NOTES_TEST_FAULT=hang")
+	p := startFaulty(t, "hang")
 	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
 	time.Sleep(time.Second) // The drain is 200 ms.
 	assert.Equal(t, http.StatusOK, get(t, p.base+"/readyz").StatusCode)
 }
 
+func TestTheFaultAbruptCutsOffWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	p := startFaulty(t, "abrupt")
+	c := &client{address: func() string { return strings.TrimPrefix(p.base, "http://") }}
+	defer c.close()
+	_, err := c.do("GET", "/livez", "")
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := c.do("GET", "/slow?for=10s", "")
+		ended <- err
+	}()
+	require.NoError(t, p.Process.Signal(syscall.SIGTERM))
+	assert.Error(t, <-ended)
+	var exit *exec.ExitError
+	require.ErrorAs(t, p.Wait(), &exit)
+	assert.NotContains(t, p.log.String(), "every request was answered")
+}
+
+func TestTheFaultDropsIdleClosesAConnectionWithoutAWord(t *testing.T) {
+	t.Parallel()
+	p := startFaulty(t, "drops-idle")
+	c := &client{address: func() string { return strings.TrimPrefix(p.base, "http://") }}
+	defer c.close()
+	response, err := c.do("GET", "/livez", "")
+	require.NoError(t, err)
+	require.False(t, response.Close)
+	_, err = c.reader.ReadByte() // within the client's deadline
+	assert.ErrorIs(t, err, io.EOF)
+}
+
 func TestTheFaultLeakTakesMemory(t *testing.T) {
 	t.Parallel()
-	p := startProcess(t, migratedDatabase(t), "NOTES_TEST_FAULT=leak")
+	p := startFaulty(t, "leak")
 	assert.Eventually(t, func() bool {
 		metrics := get(t, p.base+"/metrics").body
 		_, heap, _ := strings.Cut(metrics, "\ngo_memstats_heap_alloc_bytes ")

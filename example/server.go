@@ -48,6 +48,7 @@ func (s *server) handler() http.Handler {
 	handle("GET /notes/{id}", s.getNote)
 	handle("GET /{$}", s.showPage)
 	handle("POST /{$}", s.submitPage)
+	handle("GET /slow", s.waitAndAnswer)
 	handle("GET /livez", s.livez)
 	handle("GET /readyz", s.readyz)
 	handle("GET /version", s.showVersion)

@@ -11,7 +11,8 @@ import (
 )
 
 // finishTimeout is how long requests in flight may take to finish after the
-// drain. It is longer than queryTimeout, so that each of them gets its answer.
+// drain. It is longer than queryTimeout and maxWait, so that each of them gets its
+// answer.
 // A pod's terminationGracePeriodSeconds must be longer than both together.
 const finishTimeout = 20 * time.Second
 
@@ -24,7 +25,7 @@ func (s *server) serve(ctx context.Context, listener net.Listener, drain time.Du
 		WriteTimeout:      30 * time.Second,
 		// Long, because a client that sends in the moment in which its idle
 		// connection is closed loses that request.
-		IdleTimeout: 2 * time.Minute,
+		IdleTimeout: idleTimeout(2 * time.Minute),
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(listener) }()

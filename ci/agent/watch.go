@@ -1,5 +1,7 @@
 // Package agent is what runs inside the cluster during a rollout: it looks at
-// the application from where its users are, and prints what it sees.
+// the application from where its users are, sends it the requests that prove
+// that none is lost, and prints what it sees. Should the run's own process die
+// after the switch, its guard leads the users back.
 //
 // The runner never sends a request to the application itself. It may run where
 // the cluster's addresses do not exist; it reads the agent's output through the
@@ -9,6 +11,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -16,6 +19,18 @@ import (
 
 	"cutover.dev/ci/probe"
 )
+
+// Live is the name of the target and of the probe that look at the live Service.
+// The guard judges by that probe.
+const Live = "live"
+
+// Config says what the agent does. Everything in it is optional.
+type Config struct {
+	Targets []Target
+	Probes  []Probe
+	// Guard needs a Probe named Live. Nil: nobody guards.
+	Guard *Guard
+}
 
 // Target is an address that the agent asks over and over.
 type Target struct {
@@ -25,31 +40,41 @@ type Target struct {
 	URL string
 }
 
-// Identity is who answered.
-type Identity struct {
-	Version string `json:"version"`
-	// Release is empty when the application does not tell.
-	Release string `json:"release,omitempty"`
+// Probe is a prober that begins with the first answer of the target of the same
+// name: what does not exist yet, as the live Service before the first switch,
+// loses no requests. It ends with the agent.
+type Probe struct {
+	Name string
+	// Config says what is asked. Its OnSecond is Watch's own.
+	Config probe.Config
 }
 
-// Is reports whether the answer came from the given release: its version is the
-// same and, where the application tells, its release.
-func (id Identity) Is(version, release string) bool {
-	return id.Version == version && (id.Release == "" || id.Release == release)
-}
-
-// Sighting is one line of the agent's output: what a target answered lately.
-type Sighting struct {
-	Target string    `json:"target"`
-	At     time.Time `json:"at"`
-	// Asked counts every request to the target since the agent started.
-	Asked int `json:"asked"`
-	// Last is who answered the newest Streak requests in a row, each on a fresh
-	// connection. Streak is 0 when the newest one was not answered.
-	Last   Identity `json:"last"`
-	Streak int      `json:"streak"`
-	// Error is why the newest request was not answered.
-	Error string `json:"error,omitempty"`
+// validate returns everything that is wrong with c, joined, or nil.
+func (c Config) validate() error {
+	var errs []error
+	targets, probes := map[string]bool{}, map[string]bool{}
+	for _, t := range c.Targets {
+		if targets[t.Name] {
+			errs = append(errs, fmt.Errorf("there are two targets %q", t.Name))
+		}
+		targets[t.Name] = true
+	}
+	for _, p := range c.Probes {
+		if probes[p.Name] {
+			errs = append(errs, fmt.Errorf("there are two probes %q", p.Name))
+		}
+		probes[p.Name] = true
+		if !targets[p.Name] {
+			errs = append(errs, fmt.Errorf("the probe %q needs a target of that name, whose first answer it begins with", p.Name))
+		}
+		if err := p.Config.Validate(); err != nil {
+			errs = append(errs, fmt.Errorf("the probe %q: %w", p.Name, err))
+		}
+	}
+	if c.Guard != nil && !probes[Live] {
+		errs = append(errs, fmt.Errorf("the guard needs a probe %q to judge by", Live))
+	}
+	return errors.Join(errs...)
 }
 
 const (
@@ -57,42 +82,87 @@ const (
 	// only done when many answers in a row were the new version's.
 	pause = 15 * time.Millisecond
 	// quiet is the longest time without a line while nothing changes.
-	quiet = 200 * time.Millisecond
+	quiet = 250 * time.Millisecond
 	// timeout bounds one request.
 	timeout = 2 * time.Second
 )
 
-// Watch asks every target on a fresh connection each time, until ctx ends, and
-// writes a Sighting as one line of JSON whenever the answer changes, and at
-// least five times a second.
-func Watch(ctx context.Context, out io.Writer, targets []Target) error {
-	var (
-		mu    sync.Mutex
-		wg    sync.WaitGroup
-		enc   = json.NewEncoder(out)
-		first error
-	)
-	emit := func(s Sighting) {
-		mu.Lock()
-		defer mu.Unlock()
-		if err := enc.Encode(s); err != nil && first == nil {
-			first = fmt.Errorf("write what was seen: %w", err)
-		}
+// Watch asks every target on a fresh connection each time, probes and guards,
+// until ctx ends. It writes what it sees as lines of JSON, see [Parse]: a
+// Sighting whenever the answer changes and at least four times a second, every
+// second of a probe, every change of the guard's mind. The error is a bad Config
+// or the first line that could not be written; that one ends nothing, since
+// whether its output is read makes no difference to the guard.
+func Watch(ctx context.Context, out io.Writer, c Config) error {
+	if err := c.validate(); err != nil {
+		return err
 	}
-	for _, t := range targets {
-		wg.Go(func() { watch(ctx, t, emit) })
+	p := newPrinter(out)
+	begin := map[string]*signal{}
+	for _, t := range c.Targets {
+		begin[t.Name] = newSignal()
+	}
+	var g *guard
+	var wg sync.WaitGroup
+	if c.Guard != nil {
+		g = newGuard(*c.Guard, p.guard, begin[Live].raise)
+		wg.Go(func() { g.run(ctx) })
+	}
+	for _, t := range c.Targets {
+		wg.Go(func() { watch(ctx, t, p.sighting, begin[t.Name].raise) })
+	}
+	for _, pr := range c.Probes {
+		wg.Go(func() {
+			pr.run(ctx, begin[pr.Name], func(s probe.Second) {
+				if g != nil && pr.Name == Live {
+					g.add(s)
+				}
+				p.second(pr.Name, s)
+			})
+		})
 	}
 	wg.Wait()
-	return first
+	return p.close()
 }
 
-func watch(ctx context.Context, t Target, emit func(Sighting)) {
+// run probes from the signal to the end of ctx.
+func (p Probe) run(ctx context.Context, begin *signal, each func(probe.Second)) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-begin.raised:
+	}
+	p.Config.OnSecond = each
+	// The only error is a bad configuration, which validate has found.
+	_, _ = probe.Run(ctx, p.Config)
+}
+
+// signal is raised once, by whoever comes first. Safe for concurrent use.
+type signal struct {
+	raised chan struct{}
+	raise  func()
+}
+
+func newSignal() *signal {
+	raised := make(chan struct{})
+	return &signal{raised: raised, raise: sync.OnceFunc(func() { close(raised) })}
+}
+
+// watch asks one target until ctx ends, and calls answered with every answer.
+func watch(ctx context.Context, t Target, emit func(Sighting), answered func()) {
 	seen := Sighting{Target: t.Name}
 	var told time.Time
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
-		changed := seen.add(ask(ctx, t.URL))
+		id, err := ask(ctx, t.URL)
+		switch {
+		case err == nil:
+			answered()
+		case ctx.Err() != nil:
+			return // cut off by our own end, which says nothing about the target
+		}
+		changed := seen.add(id, err)
 		if now := time.Now(); changed || now.Sub(told) >= quiet {
 			seen.At, told = now.UTC(), now
 			emit(seen)

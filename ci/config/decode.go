@@ -34,6 +34,8 @@ func (s *source) decode(n ast.Node, v reflect.Value, path string) {
 		s.decodeString(n, v, path)
 	case reflect.Int:
 		s.decodeInt(n, v, path)
+	case reflect.Bool:
+		s.decodeBool(n, v, path)
 	default:
 		panic(fmt.Sprintf("config: nobody has taught the reader about %s (%s)", v.Type(), path))
 	}
@@ -61,21 +63,31 @@ func (s *source) bare(n ast.Node, path string) ast.Node {
 }
 
 // decodeStruct sets the fields of v. Keys that the file leaves out keep what v
-// holds, the default; a pointer to a struct becomes nil.
+// holds, the default.
 func (s *source) decodeStruct(n ast.Node, v reflect.Value, path string) {
 	names := keysOf(v.Type())
-	given := map[string]bool{}
 	for key, value := range s.entries(n, path) {
-		given[key] = true
 		if i, known := names.index(key); known {
 			s.decode(value, v.Field(i), join(path, key))
 		} else {
 			s.unknownKey(key, path, names)
 		}
 	}
-	for i, name := range names {
-		if v.Field(i).Kind() == reflect.Pointer && !given[name] {
-			v.Field(i).SetZero()
+}
+
+// dropOmitted makes every pointer nil whose key the file leaves out.
+func (s *source) dropOmitted(v reflect.Value, path string) {
+	for i, name := range keysOf(v.Type()) {
+		field, at := v.Field(i), join(path, name)
+		if field.Kind() == reflect.Pointer {
+			if !s.given(at) {
+				field.SetZero()
+				continue
+			}
+			field = field.Elem()
+		}
+		if field.Kind() == reflect.Struct {
+			s.dropOmitted(field, at)
 		}
 	}
 }

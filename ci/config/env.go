@@ -31,8 +31,13 @@ type Env struct {
 	// on port 80 and forwards to it.
 	Port int `yaml:"port" json:"port"`
 
-	// Replicas is the number of pods of a colour. Default 2.
+	// Replicas is the number of pods of a colour. Default 2. With autoscale it is
+	// only the size of a first release.
 	Replicas int `yaml:"replicas" json:"replicas"`
+
+	// Autoscale lets a HorizontalPodAutoscaler set the number of pods. Nil: it is
+	// Replicas.
+	Autoscale *Autoscale `yaml:"autoscale,omitempty" json:"autoscale,omitempty"`
 
 	// Env is plain configuration, handed to every pod as environment variables
 	// from an immutable ConfigMap of the release. Secrets never stand here. What
@@ -61,8 +66,29 @@ type Env struct {
 	// Verify says how surely the new version must have answered.
 	Verify Verify `yaml:"verify" json:"verify"`
 
+	// Probe is the traffic with which a run proves that no request was lost.
+	Probe Probe `yaml:"probe" json:"probe"`
+
+	// Switch says how the Service is led to the new colour.
+	Switch Switch `yaml:"switch" json:"switch"`
+
+	// Bake is the time in which the new version is watched before the old one goes.
+	Bake Bake `yaml:"bake" json:"bake"`
+
 	// Shutdown says how a pod is taken away.
 	Shutdown Shutdown `yaml:"shutdown" json:"shutdown"`
+}
+
+// Autoscale lets a HorizontalPodAutoscaler set the number of pods.
+type Autoscale struct {
+	// Min is the least number of pods, but for the time of a rollout, in which it
+	// is never less than what serves.
+	Min int `yaml:"min" json:"min"`
+	// Max is the greatest number of pods.
+	Max int `yaml:"max" json:"max"`
+	// CPU is the percentage of the requested CPU that pods are to use on average;
+	// it needs resources.requests.cpu. Default 80.
+	CPU int `yaml:"cpu" json:"cpu"`
 }
 
 // Image says where the application's image is pushed and how it is built.
@@ -162,6 +188,57 @@ type Verify struct {
 	Answers int `yaml:"answers" json:"answers"`
 	// Timeout bounds one verification. Default 1m.
 	Timeout time.Duration `yaml:"timeout" json:"timeout"`
+	// Drain ends one surplus pod of the new colour under load before the switch:
+	// a version that loses requests when a pod goes never serves. Default true.
+	Drain bool `yaml:"drain" json:"drain"`
+}
+
+// Probe is the traffic with which a run proves that no request was lost. It is
+// sent from inside the cluster, half of it on fresh connections and half on
+// kept-alive ones, with the header Cutover-Probe: RUN.
+type Probe struct {
+	// Rate is the number of requests per second. Default 20.
+	Rate int `yaml:"rate" json:"rate"`
+	// Read is the path that is read, with its query. Default: health.version.
+	Read string `yaml:"read" json:"read"`
+	// Write is a request that writes; it takes turns with Read. Default: none.
+	Write *ProbeWrite `yaml:"write,omitempty" json:"write,omitempty"`
+	// Slow is a path whose answer takes long, though less than Timeout: some of
+	// its requests are always in flight. Default: none.
+	Slow string `yaml:"slow,omitempty" json:"slow,omitempty"`
+	// Timeout bounds one request. Default 5s.
+	Timeout time.Duration `yaml:"timeout" json:"timeout"`
+	// VersionHeader is the header in which every answer tells its version.
+	// Default: none; then the versions are not counted.
+	VersionHeader string `yaml:"versionHeader,omitempty" json:"versionHeader,omitempty"`
+	// Samples is how many answers since the switch a verdict needs. Default 20.
+	Samples int `yaml:"samples" json:"samples"`
+	// Tolerate is how many requests may fail from the switch to the end of bake
+	// before the run is rolled back. Default: none.
+	Tolerate int `yaml:"tolerate,omitempty" json:"tolerate,omitempty"`
+}
+
+// ProbeWrite is a request that writes.
+type ProbeWrite struct {
+	// Post is the path to post to.
+	Post string `yaml:"post" json:"post"`
+	// Body is what is posted, as JSON; {n} counts the requests and {nonce} is
+	// drawn for each.
+	Body string `yaml:"body" json:"body"`
+}
+
+// Switch says how the Service is led to the new colour.
+type Switch struct {
+	// Overlap is how long the Service leads to both colours: for load balancers
+	// that send to pods directly and learn of new ones late. Default: not at all.
+	Overlap time.Duration `yaml:"overlap,omitempty" json:"overlap,omitempty"`
+}
+
+// Bake is the time in which the new version is watched before the old one goes.
+type Bake struct {
+	// For is how long the prober has to have watched it; seconds in which nobody
+	// watched do not count. Default 30s.
+	For time.Duration `yaml:"for" json:"for"`
 }
 
 // Shutdown says how a pod is taken away.

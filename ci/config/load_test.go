@@ -43,7 +43,9 @@ func TestLeavingOutWhatHasADefaultGivesTheDefault(t *testing.T) {
 		Replicas: 2,
 		Health:   Health{Ready: "/readyz", Live: "/livez", Version: "/version"},
 		Raise:    Raise{Timeout: 5 * time.Minute},
-		Verify:   Verify{Answers: 20, Timeout: time.Minute},
+		Verify:   Verify{Answers: 20, Timeout: time.Minute, Drain: true},
+		Probe:    Probe{Rate: 20, Read: "/version", Timeout: 5 * time.Second, Samples: 20},
+		Bake:     Bake{For: 30 * time.Second},
 		Shutdown: Shutdown{Sleep: 5 * time.Second, Grace: 45 * time.Second},
 	}, load(t, least))
 }

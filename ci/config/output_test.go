@@ -22,6 +22,10 @@ image:
   pullSecret: registry-login
 port: 8080
 replicas: 3
+autoscale:
+  min: 3
+  max: 9
+  cpu: 70
 env:
   EMPTY: ""
   GREETING: "Hello, \"world\": #1\n"
@@ -54,6 +58,22 @@ raise:
 verify:
   answers: 50
   timeout: 2m
+  drain: false
+probe:
+  rate: 50
+  read: /notes
+  write:
+    post: /notes
+    body: "{\"title\": \"{n}\"}"
+  slow: /report
+  timeout: 10s
+  versionHeader: Notes-Version
+  samples: 100
+  tolerate: 2
+switch:
+  overlap: 1m
+bake:
+  for: 10m
 shutdown:
   sleep: 10s
   grace: 1m
@@ -84,7 +104,7 @@ func TestJSONHasDurationsAsText(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text, &read))
 	require.Equal(t, "dev", read["name"])
 	require.Equal(t, map[string]any{"timeout": "1m30s"}, read["raise"])
-	require.Equal(t, map[string]any{"answers": 50.0, "timeout": "2m0s"}, read["verify"])
+	require.Equal(t, map[string]any{"answers": 50.0, "timeout": "2m0s", "drain": false}, read["verify"])
 	require.Equal(t, map[string]any{"sleep": "10s", "grace": "1m0s"}, read["shutdown"])
 	require.Equal(t, "1h0m0s", read["migrations"].(map[string]any)["timeout"])
 	require.Equal(t, "postgres", read["migrations"].(map[string]any)["engine"])

@@ -23,7 +23,8 @@ func parse(file string, text []byte) (*Env, Problems) {
 	s, env := newSource(file, content), defaults()
 	if body, ok := s.tree(content); ok {
 		s.decode(body, reflect.ValueOf(env).Elem(), "")
-		env.derive()
+		s.dropOmitted(reflect.ValueOf(env).Elem(), "")
+		env.derive(s.given)
 		s.check(env)
 	}
 	s.problems.sort()

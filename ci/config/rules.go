@@ -21,6 +21,7 @@ var (
 	label          = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`) // DNS-1123
 	appName        = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$`)    // DNS-1035, shorter
 	secretName     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+	headerName     = regexp.MustCompile(`^[-A-Za-z0-9]+$`)
 	variable       = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`) // a C identifier
 )
 
@@ -40,6 +41,10 @@ func (s *source) check(e *Env) {
 	if e.Test != nil {
 		s.checkTest(e.Test)
 	}
+	if e.Autoscale != nil {
+		s.checkAutoscale(e)
+	}
+	s.checkProbe(e.Probe)
 	s.checkTimes(e)
 }
 
@@ -65,6 +70,12 @@ func (s *source) checkMissing(e *Env) {
 	}
 	if e.Test != nil {
 		required = append(required, "test.image", "test.command")
+	}
+	if e.Autoscale != nil {
+		required = append(required, "autoscale.min", "autoscale.max")
+	}
+	if e.Probe.Write != nil {
+		required = append(required, "probe.write.post", "probe.write.body")
 	}
 	missing := map[place][]string{} // by the map that lacks them
 	for _, path := range required {
@@ -112,11 +123,37 @@ func (s *source) checkNumbers(e *Env) {
 }
 
 func (s *source) checkHealth(health Health) {
-	for path, value := range map[string]string{
-		"health.ready": health.Ready, "health.live": health.Live, "health.version": health.Version,
-	} {
-		s.want(strings.HasPrefix(value, "/") && !strings.ContainsAny(value, " \t\r\n#"), path,
-			"%q is not a path such as /readyz", value)
+	s.wantURLPath(health.Ready, "health.ready")
+	s.wantURLPath(health.Live, "health.live")
+	s.wantURLPath(health.Version, "health.version")
+}
+
+func (s *source) checkAutoscale(e *Env) {
+	a := e.Autoscale
+	s.wantBetween(a.Min, 1, 1000, "autoscale.min")
+	s.wantBetween(a.Max, 1, 1000, "autoscale.max")
+	s.wantBetween(a.CPU, 1, 1000, "autoscale.cpu")
+	s.want(a.Min <= a.Max, "autoscale.max", "%d is less than autoscale.min, which is %d", a.Max, a.Min)
+	if s.given("replicas") && !s.faulty("autoscale") {
+		s.want(a.Min <= e.Replicas && e.Replicas <= a.Max, "replicas", "%d is not between autoscale.min and autoscale.max", e.Replicas)
+	}
+	s.wantKey(e.Resources.Requests["cpu"] != "", "autoscale", "needs resources.requests.cpu, of which it is a percentage")
+}
+
+func (s *source) checkProbe(p Probe) {
+	s.wantBetween(p.Rate, 1, 1000, "probe.rate")
+	s.wantBetween(p.Samples, 1, 100000, "probe.samples")
+	s.wantBetween(p.Tolerate, 0, 100000, "probe.tolerate")
+	s.want(p.VersionHeader == "" || headerName.MatchString(p.VersionHeader), "probe.versionHeader", "%q cannot be the name of a header", p.VersionHeader)
+	if p.Read != "" { // else it becomes health.version
+		s.wantURLPath(p.Read, "probe.read")
+	}
+	if p.Slow != "" {
+		s.wantURLPath(p.Slow, "probe.slow")
+	}
+	if p.Write != nil {
+		s.wantURLPath(p.Write.Post, "probe.write.post")
+		s.want(p.Write.Body != "", "probe.write.body", "is empty")
 	}
 }
 
@@ -160,6 +197,9 @@ func (s *source) checkTimes(e *Env) {
 	}
 	s.wantPositive(e.Raise.Timeout, "raise.timeout")
 	s.wantPositive(e.Verify.Timeout, "verify.timeout")
+	s.wantPositive(e.Probe.Timeout, "probe.timeout")
+	s.want(e.Switch.Overlap >= 0, "switch.overlap", "%s is negative", short(e.Switch.Overlap))
+	s.want(e.Bake.For >= 0, "bake.for", "%s is negative", short(e.Bake.For))
 
 	sleep, grace := e.Shutdown.Sleep, e.Shutdown.Grace
 	s.want(sleep >= 0, "shutdown.sleep", "%s is negative", short(sleep))
@@ -182,6 +222,12 @@ func (s *source) wantBetween(number, least, most int, path string) {
 
 func (s *source) wantPositive(d time.Duration, path string) {
 	s.want(d > 0, path, "%s is not positive", short(d))
+}
+
+// wantURLPath wants what follows the host in an address.
+func (s *source) wantURLPath(value, at string) {
+	s.want(strings.HasPrefix(value, "/") && !strings.ContainsAny(value, " \t\r\n#"), at,
+		"%q is not a path such as /readyz", value)
 }
 
 // wantLocal wants a path that stays inside the repository.

@@ -38,6 +38,18 @@ func (s *source) decodeInt(n ast.Node, v reflect.Value, path string) {
 	}
 }
 
+func (s *source) decodeBool(n ast.Node, v reflect.Value, path string) {
+	text, quoted, ok := scalar(n)
+	switch {
+	case ok && quoted:
+		s.reject(path, "%q is text; write true or false without quotes", text)
+	case !ok || text != "true" && text != "false": // yes and on are text to some readers
+		s.mismatch(n, path, "true or false")
+	default:
+		v.SetBool(text == "true")
+	}
+}
+
 func (s *source) decodeDuration(n ast.Node, d *time.Duration, path string) {
 	text, _, ok := scalar(n)
 	if _, err := strconv.Atoi(text); ok && err == nil {

@@ -38,14 +38,9 @@ func repositoryRoot(t *testing.T) string {
 // newStage sets up a namespace with a database, and an application repository
 // that is deployed to it: the example, without git, in a folder of its own.
 func newStage(t *testing.T, namespace string) *stage.Stage {
-	root := repositoryRoot(t)
-	s, err := stage.Open(root, namespace)
+	s, err := stage.Open(repositoryRoot(t), namespace)
 	require.NoError(t, err)
-	s.Source = t.TempDir()
-	for _, dir := range []string{"envs", "example", "smoke"} {
-		require.NoError(t, os.CopyFS(filepath.Join(s.Source, dir), os.DirFS(filepath.Join(root, dir))))
-	}
-	edit(t, s, "namespace: notes-dev", "namespace: "+namespace)
+	require.NoError(t, s.Copy(t.TempDir()))
 	require.NoError(t, s.Set(t.Context()))
 	t.Cleanup(func() {
 		if !t.Failed() { // what a failed test left is worth a look
@@ -57,11 +52,7 @@ func newStage(t *testing.T, namespace string) *stage.Stage {
 
 // edit changes envs/dev.yaml of the stage's repository.
 func edit(t *testing.T, s *stage.Stage, from, to string) {
-	path := filepath.Join(s.Source, "envs/dev.yaml")
-	data, err := os.ReadFile(path)
-	require.NoError(t, err)
-	require.Contains(t, string(data), from)
-	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(data), from, to, 1)), 0o644))
+	require.NoError(t, s.Edit(stage.Edit{From: from, To: to}))
 }
 
 // call calls a function, and makes sure that nothing secret was printed.

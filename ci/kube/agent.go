@@ -3,9 +3,9 @@ package kube
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,13 +15,17 @@ import (
 
 	"cutover.dev/ci/agent"
 	"cutover.dev/ci/plan"
+	"cutover.dev/ci/probe"
 	"cutover.dev/ci/release"
 )
 
 // StartAgent makes the agent's pod for a run, unless this run's is there
 // already, and begins to read what it sees. Another run's pod is removed first.
 func (c *Cluster) StartAgent(ctx context.Context, rec *release.Record, lifetime time.Duration) error {
-	pod := plan.AgentPod(rec.Release, lifetime)
+	if err := c.grantAgent(ctx, rec); err != nil {
+		return err
+	}
+	pod := plan.AgentPod(rec, lifetime)
 	pod.Annotations = map[string]string{annotationRun: rec.Run}
 	pods := c.client.CoreV1().Pods(c.namespace)
 	var uid types.UID
@@ -43,6 +47,21 @@ func (c *Cluster) StartAgent(ctx context.Context, rec *release.Record, lifetime 
 	return nil
 }
 
+// grantAgent gives the agent the few rights that its guard needs.
+func (c *Cluster) grantAgent(ctx context.Context, rec *release.Record) error {
+	if err := apply(ctx, c, c.client.CoreV1().ServiceAccounts(c.namespace), plan.AgentAccount(rec)); err != nil {
+		return err
+	}
+	if err := apply(ctx, c, c.client.RbacV1().Roles(c.namespace), plan.AgentRole(rec)); err != nil {
+		return err
+	}
+	if err := apply(ctx, c, c.client.RbacV1().RoleBindings(c.namespace), plan.AgentRoleBinding(rec)); err != nil {
+		return err
+	}
+	report := plan.GuardConfigMap(rec)
+	return create(ctx, c, c.client.CoreV1().ConfigMaps(c.namespace), report, func(*corev1.ConfigMap) bool { return true })
+}
+
 // startFollowing reports whether nobody follows the pod yet; what another pod saw
 // is forgotten then.
 func (c *Cluster) startFollowing(uid types.UID) bool {
@@ -51,7 +70,7 @@ func (c *Cluster) startFollowing(uid types.UID) bool {
 	if c.seen.of == uid {
 		return false
 	}
-	c.seen = sightings{of: uid, last: map[string]agent.Sighting{}}
+	c.seen = sightings{of: uid, last: map[string]agent.Sighting{}, seconds: map[string][]probe.Second{}}
 	return true
 }
 
@@ -116,25 +135,46 @@ func (c *Cluster) followAgent(ctx context.Context, name string, uid types.UID) {
 }
 
 func (c *Cluster) readAgent(ctx context.Context, name string, uid types.UID) {
-	stream, err := c.client.CoreV1().Pods(c.namespace).GetLogs(name, &corev1.PodLogOptions{Follow: true, TailLines: new(int64(50))}).Stream(ctx)
+	stream, err := c.client.CoreV1().Pods(c.namespace).GetLogs(name, &corev1.PodLogOptions{Follow: true}).Stream(ctx)
 	if err != nil {
 		return
 	}
 	defer stream.Close()
 	lines := bufio.NewScanner(stream)
 	for lines.Scan() {
-		var s agent.Sighting
-		if json.Unmarshal(lines.Bytes(), &s) == nil && s.Target != "" {
-			c.saw(uid, func(seen *sightings) { seen.last[s.Target] = s })
+		if line, ok := agent.Parse(lines.Bytes()); ok {
+			c.saw(uid, func(seen *sightings) { seen.add(line) })
 		}
 	}
 }
 
-// sightings is the newest that the agent told about each target.
+// sightings is what the agent told: the newest about each target, and every
+// second of each prober.
 type sightings struct {
-	of     types.UID // the agent's pod
-	last   map[string]agent.Sighting
-	broken string
+	of      types.UID // the agent's pod
+	clock   time.Time
+	last    map[string]agent.Sighting
+	seconds map[string][]probe.Second
+	broken  string
+}
+
+// add takes one line. A log that is read once more begins from its start.
+func (s *sightings) add(line agent.Line) {
+	if seen := line.Sighting; seen != nil {
+		if seen.At.After(s.clock) {
+			s.clock = seen.At
+		}
+		if !seen.At.Before(s.last[seen.Target].At) {
+			s.last[seen.Target] = *seen
+		}
+	}
+	if line.Probe == "" {
+		return
+	}
+	all := s.seconds[line.Probe]
+	if n := len(all); n == 0 || line.Second.At.After(all[n-1].At) {
+		s.seconds[line.Probe] = append(all, line.Second)
+	}
 }
 
 func (c *Cluster) saw(uid types.UID, change func(*sightings)) {
@@ -163,6 +203,50 @@ func (c *Cluster) WaitAnswers(ctx context.Context, target string, r release.Rele
 		return last, err
 	}
 	return last, fmt.Errorf("%s did not answer %d times in a row with version %s (release %s): %s", target, inARow, r.Version, r.ID, describe(last))
+}
+
+// Clock implements rollout.Agent.
+func (c *Cluster) Clock(ctx context.Context) (time.Time, error) {
+	var at time.Time
+	err := c.until(ctx, func() (bool, error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		at = c.seen.clock
+		if c.seen.broken != "" {
+			return false, errors.New(c.seen.broken)
+		}
+		return !at.IsZero(), nil
+	})
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("the agent has not told anything yet: %w", err)
+	}
+	return at, err
+}
+
+// WaitProbe implements rollout.Agent.
+func (c *Cluster) WaitProbe(ctx context.Context, target string, since time.Time, enough func(probe.Tally) (bool, error)) error {
+	var seen probe.Tally
+	err := c.until(ctx, func() (bool, error) {
+		if broken := c.agentBroken(); broken != "" {
+			return false, errors.New(broken)
+		}
+		seen = probe.Tally{From: since}
+		for _, s := range c.Series(target) {
+			seen.Add(s)
+		}
+		return enough(seen)
+	})
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("the prober of %s saw too little: %d requests in %d s: %w", target, seen.OK+seen.Failed, seen.Watched, err)
+	}
+	return err
+}
+
+// Series implements rollout.Agent.
+func (c *Cluster) Series(target string) []probe.Second {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.seen.seconds[target])
 }
 
 func (c *Cluster) sighting(target string) agent.Sighting {

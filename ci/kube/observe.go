@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -37,7 +38,7 @@ func (c *Cluster) Observe(ctx context.Context) (plan.Observed, error) {
 		return seen, err
 	}
 	if live := seen.Live(); live != nil {
-		if seen.LiveSecrets, err = c.secrets(ctx, live.ID); err != nil {
+		if seen.LiveSecrets, err = c.Secrets(ctx, live.ID); err != nil {
 			return seen, err
 		}
 	}
@@ -57,11 +58,22 @@ func (c *Cluster) observeService(ctx context.Context, seen *plan.Observed) error
 		seen.Service = map[string]string{} // a Service without a selector is not "no Service"
 	}
 	for _, m := range live.ManagedFields {
-		if m.Subresource == "" && !slices.Contains(seen.ServiceWriters, m.Manager) {
+		if ownsSelector(m) && !slices.Contains(seen.ServiceWriters, m.Manager) {
 			seen.ServiceWriters = append(seen.ServiceWriters, m.Manager)
 		}
 	}
 	return nil
+}
+
+// ownsSelector reports whether a field manager owns a part of a Service's
+// selector.
+func ownsSelector(m metav1.ManagedFieldsEntry) bool {
+	var owned struct {
+		Spec struct {
+			Selector json.RawMessage `json:"f:selector"`
+		} `json:"f:spec"`
+	}
+	return m.FieldsV1 != nil && json.Unmarshal(m.FieldsV1.Raw, &owned) == nil && owned.Spec.Selector != nil
 }
 
 func (c *Cluster) observeColours(ctx context.Context, seen *plan.Observed) error {
@@ -84,7 +96,8 @@ func (c *Cluster) observeColours(ctx context.Context, seen *plan.Observed) error
 	return nil
 }
 
-func (c *Cluster) secrets(ctx context.Context, id string) (map[string]string, error) {
+// Secrets implements rollout.Releases: none when there is no Secret.
+func (c *Cluster) Secrets(ctx context.Context, id string) (map[string]string, error) {
 	secret, err := c.client.CoreV1().Secrets(c.namespace).Get(ctx, c.names.Config(id), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return map[string]string{}, nil

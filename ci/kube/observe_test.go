@@ -37,7 +37,14 @@ func TestObserveSeesNothingInAnEmptyNamespace(t *testing.T) {
 
 func TestObserveSeesWhatServes(t *testing.T) {
 	service := liveService(names.Selector(release.Green))
-	service.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "cutover"}, {Manager: "kubectl"}, {Manager: "cutover"}, {Manager: "kcm", Subresource: "status"}}
+	owns := func(manager, fields string) metav1.ManagedFieldsEntry {
+		return metav1.ManagedFieldsEntry{Manager: manager, FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}}
+	}
+	const selector = `{"f:spec": {"f:selector": {".": {}, "f:cutover.dev/colour": {}}}}`
+	service.ManagedFields = []metav1.ManagedFieldsEntry{
+		owns("cutover", selector), owns("kubectl", selector), owns("cutover", selector),
+		owns("annotator", `{"f:metadata": {"f:annotations": {}}}`), owns("broken", `{`), {Manager: "empty"},
+	}
 	stranger := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "worker", Namespace: namespace, Labels: map[string]string{release.LabelApp: "notes", release.LabelColour: "green"}}}
 	c, client := newFake(t, space, service, stranger)
 	rec := configured()
@@ -47,7 +54,8 @@ func TestObserveSeesWhatServes(t *testing.T) {
 	rec.Serving, rec.Outcome = release.Green, release.Succeeded
 	require.NoError(t, store.Save(t.Context(), rec))
 	require.NoError(t, c.CreateConfig(t.Context(), rec, map[string]string{"TOKEN": "hunter2"}))
-	d := plan.Deployment(rec.Release, release.Green, 3)
+	d := plan.Deployment(rec.Release, release.Green)
+	d.Spec.Replicas = new(int32(3))
 	d.Status.ReadyReplicas = 2
 	require.NoError(t, client.Tracker().Add(d))
 	client.ClearActions()

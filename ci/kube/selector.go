@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,36 +15,37 @@ import (
 	"cutover.dev/ci/release"
 )
 
-// Select makes the live Service of the record's application lead from one
-// colour to another, by one write that tests what it replaces: when the selector
-// is neither from nor to, or changes in the same moment, nothing is written.
-// From None the Service is created; to None it is deleted.
-func (c *Cluster) Select(ctx context.Context, rec *release.Record, from, to release.Colour) error {
+// Select implements rollout.Traffic, by one write that tests what it replaces:
+// when the selector is neither the wanted one nor one of from, or changes in the
+// same moment, nothing is written. From None the Service is created; to None it
+// is deleted.
+func (c *Cluster) Select(ctx context.Context, rec *release.Record, to release.Colour, from ...release.Colour) error {
+	services := c.client.CoreV1().Services(c.namespace)
+	create := slices.Contains(from, release.None)
 	return c.write(ctx, fmt.Sprintf("switch the Service %s to %s", c.names.Live(), to), func(ctx context.Context) error {
-		live, err := c.client.CoreV1().Services(c.namespace).Get(ctx, c.names.Live(), metav1.GetOptions{})
+		live, err := services.Get(ctx, c.names.Live(), metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err) && to == release.None:
 			return nil
-		case apierrors.IsNotFound(err) && from == release.None:
-			_, err := c.client.CoreV1().Services(c.namespace).Create(ctx, plan.LiveService(rec.Release, to), metav1.CreateOptions{FieldManager: release.Manager})
+		case apierrors.IsNotFound(err) && create:
+			_, err := services.Create(ctx, plan.LiveService(rec.Release, to), metav1.CreateOptions{FieldManager: release.Manager})
 			return err
 		case err != nil:
 			return err
 		case to != release.None && maps.Equal(live.Spec.Selector, c.names.Selector(to)):
 			return nil // an earlier attempt's answer was lost, or there was nothing to do
-		case from != release.None && !maps.Equal(live.Spec.Selector, c.names.Selector(from)):
-			return fmt.Errorf("it selects %v, not %s: somebody else changed it", live.Spec.Selector, from)
-		case from == release.None:
-			return fmt.Errorf("it exists already and selects %v", live.Spec.Selector)
+		case !slices.ContainsFunc(from, func(f release.Colour) bool {
+			return f != release.None && maps.Equal(live.Spec.Selector, c.names.Selector(f))
+		}):
+			return fmt.Errorf("it selects %v, not %s: somebody else changed it", live.Spec.Selector, from[0])
 		case to == release.None:
-			return gone(c.client.CoreV1().Services(c.namespace).Delete(ctx, live.Name,
-				metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &live.ResourceVersion}}))
+			return gone(services.Delete(ctx, live.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{ResourceVersion: &live.ResourceVersion}}))
 		}
 		patch, err := selectorPatch(live.ResourceVersion, live.Spec.Selector, c.names.Selector(to))
 		if err != nil {
 			return err
 		}
-		_, err = c.client.CoreV1().Services(c.namespace).Patch(ctx, live.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: release.Manager})
+		_, err = services.Patch(ctx, live.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: release.Manager})
 		return err
 	})
 }

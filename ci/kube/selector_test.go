@@ -30,7 +30,7 @@ func selector(t *testing.T, client *fake.Clientset) map[string]string {
 
 func TestTheSelectorIsSwitchedByOneWrite(t *testing.T) {
 	c, client := newFake(t, liveService(names.Selector(release.Blue)))
-	require.NoError(t, c.Select(t.Context(), record("A"), release.Blue, release.Green))
+	require.NoError(t, c.Select(t.Context(), record("A"), release.Green, release.Blue))
 	require.Equal(t, names.Selector(release.Green), selector(t, client))
 	require.Equal(t, []string{"patch services"}, writes(client))
 }
@@ -47,14 +47,14 @@ func TestTheWriteTestsWhatItReplaces(t *testing.T) {
 
 func TestSwitchingToWhatIsSelectedWritesNothing(t *testing.T) {
 	c, client := newFake(t, liveService(names.Selector(release.Green)))
-	require.NoError(t, c.Select(t.Context(), record("A"), release.Blue, release.Green))
-	require.NoError(t, c.Select(t.Context(), record("A"), release.None, release.Green))
+	require.NoError(t, c.Select(t.Context(), record("A"), release.Green, release.Blue))
+	require.NoError(t, c.Select(t.Context(), record("A"), release.Green, release.None))
 	require.Empty(t, writes(client))
 }
 
 func TestTheFirstSwitchCreatesTheService(t *testing.T) {
 	c, client := newFake(t)
-	require.NoError(t, c.Select(t.Context(), record("A"), release.None, release.Blue))
+	require.NoError(t, c.Select(t.Context(), record("A"), release.Blue, release.None))
 	require.Equal(t, names.Selector(release.Blue), selector(t, client))
 	require.Equal(t, []string{"create services"}, writes(client))
 }
@@ -62,7 +62,7 @@ func TestTheFirstSwitchCreatesTheService(t *testing.T) {
 func TestSwitchingToNothingDeletesTheServiceAndMayBeRepeated(t *testing.T) {
 	c, client := newFake(t, liveService(names.Selector(release.Blue)))
 	for range 2 {
-		require.NoError(t, c.Select(t.Context(), record("A"), release.Blue, release.None))
+		require.NoError(t, c.Select(t.Context(), record("A"), release.None, release.Blue))
 		require.Nil(t, selector(t, client))
 	}
 	require.Equal(t, []string{"delete services"}, writes(client))
@@ -74,7 +74,7 @@ func TestAForeignSelectorIsNeverReplaced(t *testing.T) {
 		{release.Blue, release.Green}, {release.Green, release.Blue}, {release.None, release.Blue}, {release.Blue, release.None},
 	} {
 		c, client := newFake(t, liveService(foreign))
-		err := c.Select(t.Context(), record("A"), way[0], way[1])
+		err := c.Select(t.Context(), record("A"), way[1], way[0])
 		require.ErrorContains(t, err, "selects map[app:notes]", "%v", way)
 		require.Equal(t, foreign, selector(t, client))
 		require.Empty(t, writes(client))
@@ -83,6 +83,16 @@ func TestAForeignSelectorIsNeverReplaced(t *testing.T) {
 
 func TestAServiceThatIsGoneIsNotMadeAnewBySwitchingColours(t *testing.T) {
 	c, client := newFake(t)
-	require.True(t, apierrors.IsNotFound(c.Select(t.Context(), record("A"), release.Blue, release.Green)))
+	require.True(t, apierrors.IsNotFound(c.Select(t.Context(), record("A"), release.Green, release.Blue)))
 	require.Empty(t, writes(client))
+}
+
+func TestWhileTheColoursOverlapTheSelectorLeavesTheColourOpen(t *testing.T) {
+	c, client := newFake(t, liveService(names.Selector(release.Blue)))
+	require.NoError(t, c.Select(t.Context(), record("A"), release.Both, release.Blue))
+	require.Equal(t, map[string]string{"cutover.dev/serves": "notes"}, selector(t, client))
+	require.NoError(t, c.Select(t.Context(), record("A"), release.Green, release.Blue, release.Both))
+	require.Equal(t, names.Selector(release.Green), selector(t, client))
+	require.NoError(t, c.Select(t.Context(), record("A"), release.Blue, release.Green, release.Both), "and back")
+	require.Equal(t, names.Selector(release.Blue), selector(t, client))
 }

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"cutover.dev/ci/outcome"
+	"cutover.dev/ci/probe"
 	"cutover.dev/ci/release"
 	"cutover.dev/ci/rollout"
 )
@@ -25,6 +26,7 @@ const (
 	keptRecords   = 10
 	keptSummaries = 500
 	maxRecord     = 64 << 10
+	maxSeries     = 512 << 10
 )
 
 // Keys of the head ConfigMap.
@@ -32,6 +34,7 @@ const (
 	keyRecord  = "record"
 	keyHistory = "history"
 	keyNumber  = "number"
+	keySeries  = "series"
 )
 
 // Store keeps an application's records in its namespace: the current one and
@@ -157,6 +160,84 @@ func (s *Store) put(ctx context.Context, head *corev1.ConfigMap, rec *release.Re
 	return nil
 }
 
+// Find implements rollout.Store. A release is named after the run that made it,
+// and so is the ConfigMap with that run's record.
+func (s *Store) Find(ctx context.Context, releaseID string) (*release.Record, error) {
+	number, err := strconv.Atoi(strings.TrimPrefix(releaseID, "r"))
+	if err != nil {
+		return nil, outcome.Refusef("dagger call history --env="+s.cluster.env, "%q is not the name of a release, such as r7", releaseID)
+	}
+	rec, err := s.cluster.Load(ctx)
+	if err == nil && rec != nil && rec.Number != number {
+		rec, err = s.archived(ctx, number)
+	}
+	if err != nil || rec == nil || rec.Outcome != release.Succeeded || rec.Release.ID != releaseID {
+		return nil, err
+	}
+	return rec, nil
+}
+
+func (s *Store) archived(ctx context.Context, number int) (rec *release.Record, err error) {
+	c := s.cluster
+	name := c.names.Archive(number)
+	return rec, c.write(ctx, "read the record "+name, func(ctx context.Context) error {
+		m, err := c.client.CoreV1().ConfigMaps(c.namespace).Get(ctx, name, metav1.GetOptions{})
+		if err == nil {
+			rec, err = decode(m)
+		}
+		return gone(err)
+	})
+}
+
+// History returns a line for every run that is remembered, the newest last.
+func (c *Cluster) History(ctx context.Context) ([]release.Summary, error) {
+	s := NewStore(c)
+	rec, err := s.Load(ctx)
+	if err != nil || rec == nil {
+		return nil, err
+	}
+	var all []release.Summary
+	for line := range strings.Lines(s.head.Data[keyHistory]) {
+		var past release.Summary
+		if err := json.Unmarshal([]byte(line), &past); err != nil {
+			return nil, fmt.Errorf("the history in the ConfigMap %s cannot be read: %w", c.names.Head(), err)
+		}
+		all = append(all, past)
+	}
+	return append(all, rec.Summary()), nil
+}
+
+// KeepSeries implements rollout.Store, in a ConfigMap of its own that never
+// becomes too large: the latest seconds are kept.
+func (s *Store) KeepSeries(ctx context.Context, rec *release.Record, seconds []probe.Second) error {
+	c := s.cluster
+	data := encodeSeries(seconds)
+	m := &corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: s.meta(c.names.Series(rec.Number)), Data: map[string]string{keySeries: data},
+	}
+	m.Labels[release.LabelRole] = "series"
+	return apply(ctx, c, c.client.CoreV1().ConfigMaps(c.namespace), m)
+}
+
+// encodeSeries writes each second as a line of JSON, as many of the latest as fit.
+func encodeSeries(seconds []probe.Second) string {
+	var lines []string
+	size := 0
+	for i := len(seconds) - 1; i >= 0; i-- {
+		line, err := json.Marshal(seconds[i])
+		if err != nil {
+			panic(fmt.Sprintf("kube: a second cannot be encoded: %v", err)) // only plain data inside
+		}
+		if size += len(line) + 1; size > maxSeries {
+			break
+		}
+		lines = append(lines, string(line))
+	}
+	slices.Reverse(lines)
+	return strings.Join(lines, "\n")
+}
+
 func (s *Store) emptyHead() *corev1.ConfigMap {
 	c := s.cluster
 	return &corev1.ConfigMap{ObjectMeta: s.meta(c.names.Head()), Data: map[string]string{}}
@@ -222,9 +303,11 @@ func (c *Cluster) Tidy(ctx context.Context, current *release.Record) error {
 			releases = append(releases, id)
 		}
 	}
-	kept, err := c.tidyRecords(ctx, records)
-	if err != nil {
-		return err
+	kept, old := keep(records)
+	for _, rec := range old {
+		if err := c.deleteRecord(ctx, rec.Number); err != nil {
+			return err
+		}
 	}
 	for _, id := range releases {
 		if !kept[id] {
@@ -236,17 +319,20 @@ func (c *Cluster) Tidy(ctx context.Context, current *release.Record) error {
 	return nil
 }
 
-// tidyRecords deletes all but the newest records and returns the releases that
-// the remaining ones mention.
-func (c *Cluster) tidyRecords(ctx context.Context, records []*release.Record) (map[string]bool, error) {
+// keep sorts out the records that are too old: all but the newest and the newest
+// of those that made a release which served. It returns the releases that the
+// remaining ones mention.
+func keep(records []*release.Record) (kept map[string]bool, old []*release.Record) {
 	slices.SortFunc(records, func(a, b *release.Record) int { return cmp.Compare(b.Number, a.Number) })
-	kept := map[string]bool{}
+	kept = map[string]bool{}
+	served := 0
 	for i, rec := range records {
-		if i > keptRecords { // the current one comes first and is not counted
-			name := c.names.Archive(rec.Number)
-			if err := gone(c.client.CoreV1().ConfigMaps(c.namespace).Delete(ctx, name, metav1.DeleteOptions{})); err != nil {
-				return nil, fmt.Errorf("delete the record %s: %w", name, err)
-			}
+		made := rec.Outcome == release.Succeeded && rec.Release.ID == fmt.Sprintf("r%d", rec.Number)
+		if made {
+			served++
+		}
+		if i > keptRecords && (!made || served > keptRecords) { // the current one comes first and is not counted
+			old = append(old, rec)
 			continue
 		}
 		kept[rec.Release.ID] = true
@@ -254,5 +340,14 @@ func (c *Cluster) tidyRecords(ctx context.Context, records []*release.Record) (m
 			kept[rec.Previous.ID] = true
 		}
 	}
-	return kept, nil
+	return kept, old
+}
+
+func (c *Cluster) deleteRecord(ctx context.Context, number int) error {
+	for _, name := range []string{c.names.Archive(number), c.names.Series(number)} {
+		if err := gone(c.client.CoreV1().ConfigMaps(c.namespace).Delete(ctx, name, metav1.DeleteOptions{})); err != nil {
+			return fmt.Errorf("delete the record %s: %w", name, err)
+		}
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,7 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 
 	"cutover.dev/ci/outcome"
+	"cutover.dev/ci/probe"
 	"cutover.dev/ci/release"
 	"cutover.dev/ci/rollout"
 )
@@ -216,4 +218,76 @@ func TestTidyKeepsTenRecordsAndWhatTheyMention(t *testing.T) {
 		want = append(want, fmt.Sprintf("%s/notes-r%d", namespace, i), fmt.Sprintf("%s/notes-cutover-%d", namespace, i))
 	}
 	require.ElementsMatch(t, want, names)
+}
+
+func TestTidyKeepsTheRecordsOfReleasesThatServedHoweverManyRunsChangedNothing(t *testing.T) {
+	made := func(n int) *release.Record {
+		return &release.Record{Number: n, Outcome: release.Succeeded, Release: release.Release{ID: fmt.Sprintf("r%d", n)}}
+	}
+	records := []*release.Record{made(1), made(2)}
+	for n := 3; n <= 40; n++ {
+		records = append(records, &release.Record{Number: n, Outcome: release.Unchanged, Release: release.Release{ID: "r2"}})
+	}
+	kept, old := keep(records)
+	require.Equal(t, map[string]bool{"r1": true, "r2": true}, kept)
+	require.Len(t, old, 40-2-keptRecords-1)
+
+	records = nil
+	for n := 1; n <= 40; n++ {
+		records = append(records, made(n))
+	}
+	_, old = keep(records)
+	require.Len(t, old, 40-keptRecords-1)
+}
+
+func TestAReleaseIsFoundByTheRunThatMadeIt(t *testing.T) {
+	c, _ := newFake(t)
+	for i := 1; i <= 3; i++ {
+		finished(t, c, fmt.Sprint("RUN", i))
+	}
+	for id, want := range map[string]string{"r1": "RUN1", "r3": "RUN3"} {
+		rec, err := NewStore(c).Find(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, want, rec.Run)
+	}
+	rec, err := NewStore(c).Find(t.Context(), "r9")
+	require.NoError(t, err)
+	require.Nil(t, rec)
+	_, err = NewStore(c).Find(t.Context(), "latest")
+	require.Equal(t, outcome.Refused, outcome.CodeOf(err))
+	require.ErrorContains(t, err, `"latest" is not the name of a release`)
+}
+
+func TestHistoryListsEveryRunTheNewestLast(t *testing.T) {
+	c, _ := newFake(t)
+	runs, err := c.History(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, runs)
+	for i := 1; i <= 3; i++ {
+		finished(t, c, fmt.Sprint("RUN", i))
+	}
+	runs, err = c.History(t.Context())
+	require.NoError(t, err)
+	require.Len(t, runs, 3)
+	require.Equal(t, "RUN1", runs[0].Run)
+	require.Equal(t, "RUN3", runs[2].Run)
+}
+
+func TestASeriesThatIsTooLongKeepsItsLatestSeconds(t *testing.T) {
+	c, client := newFake(t)
+	rec := finished(t, c, "RUN1")
+	var seconds []probe.Second
+	for i := range 20000 {
+		seconds = append(seconds, probe.Second{At: time.Unix(int64(i), 0).UTC(), Count: probe.Count{Sent: 20, OK: 20}})
+	}
+	for range 2 { // a run that is resumed files it again
+		require.NoError(t, NewStore(c).KeepSeries(t.Context(), rec, seconds))
+	}
+	text := configMap(t, client, "notes-cutover-1-series").Data[keySeries]
+	require.LessOrEqual(t, len(text), maxSeries)
+	require.Greater(t, len(text), maxSeries-1000)
+	lines := strings.Split(text, "\n")
+	var last probe.Second
+	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &last))
+	require.Equal(t, seconds[19999].At, last.At)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
@@ -16,11 +17,11 @@ import (
 	"cutover.dev/ci/release"
 )
 
-// WaitReady waits until as many pods of the record's release as it asks for are
-// ready on its colour. It ends early when a pod shows that it never will be.
-// The error names the pods that are not ready, and why.
-func (c *Cluster) WaitReady(ctx context.Context, rec *release.Record) error {
-	set := labels.Set{release.LabelColour: string(rec.Colour), release.LabelRelease: rec.Release.ID}
+// WaitReady waits until at least size pods of the release are ready on the
+// colour. It ends early when a pod shows that it never will be. The error names
+// the pods that are not ready, and why.
+func (c *Cluster) WaitReady(ctx context.Context, r release.Release, colour release.Colour, size int) error {
+	set := labels.Set{release.LabelColour: string(colour), release.LabelRelease: r.ID}
 	var pods []*corev1.Pod
 	err := c.until(ctx, func() (bool, error) {
 		var err error
@@ -32,10 +33,22 @@ func (c *Cluster) WaitReady(ctx context.Context, rec *release.Record) error {
 				return false, fmt.Errorf("pod %s cannot become ready: %s", p.Name, why)
 			}
 		}
-		return countReady(pods) >= rec.Replicas, nil
+		return countReady(pods) >= size, nil
 	})
 	if err != nil && ctx.Err() != nil {
-		return errors.New(c.unready(context.WithoutCancel(ctx), pods, rec.Replicas))
+		return errors.New(c.unready(context.WithoutCancel(ctx), pods, size))
+	}
+	return err
+}
+
+// WaitEnded waits until the pod is no more.
+func (c *Cluster) WaitEnded(ctx context.Context, pod string) error {
+	err := c.until(ctx, func() (bool, error) {
+		_, err := c.informers.Core().V1().Pods().Lister().Pods(c.namespace).Get(pod)
+		return apierrors.IsNotFound(err), gone(err)
+	})
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("the pod %s has not ended: %w", pod, err)
 	}
 	return err
 }

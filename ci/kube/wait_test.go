@@ -117,7 +117,7 @@ func raised() *release.Record {
 
 func TestWaitReadyCountsPodsOfTheReleaseOnItsColourOnly(t *testing.T) {
 	watched(t, func(t *testing.T, ctx context.Context, c *Cluster, client *fake.Clientset) {
-		require.NoError(t, waits(t, func() error { return c.WaitReady(ctx, raised()) }, func() {
+		require.NoError(t, waits(t, func() error { return c.WaitReady(ctx, raised().Release, raised().Colour, raised().Replicas) }, func() {
 			add(t, client, pod("a", release.Green, "r2", true))
 			add(t, client, pod("b", release.Green, "r2", true))
 		}))
@@ -132,13 +132,13 @@ func TestWaitReadyCountsPodsOfTheReleaseOnItsColourOnly(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
-		require.EqualError(t, c.WaitReady(ctx, raised()), "1 of 2 pods are ready; b: Running")
+		require.EqualError(t, c.WaitReady(ctx, raised().Release, raised().Colour, raised().Replicas), "1 of 2 pods are ready; b: Running")
 	})
 }
 
 func TestWaitReadyEndsAtOnceWhenAPodIsHopeless(t *testing.T) {
 	watched(t, func(t *testing.T, ctx context.Context, c *Cluster, client *fake.Clientset) {
-		err := waits(t, func() error { return c.WaitReady(ctx, raised()) }, func() {
+		err := waits(t, func() error { return c.WaitReady(ctx, raised().Release, raised().Colour, raised().Replicas) }, func() {
 			p := pod("a", release.Green, "r2", false)
 			p.Status = waiting("ImagePullBackOff", "no such image")
 			add(t, client, p)
@@ -151,7 +151,7 @@ func TestWaitReadySaysWhyNoPodWasMade(t *testing.T) {
 	watched(t, func(t *testing.T, ctx context.Context, c *Cluster, client *fake.Clientset) {
 		ctx, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
-		require.ErrorContains(t, c.WaitReady(ctx, raised()), "0 of 2 pods are ready; none was made")
+		require.ErrorContains(t, c.WaitReady(ctx, raised().Release, raised().Colour, raised().Replicas), "0 of 2 pods are ready; none was made")
 	})
 }
 
@@ -166,7 +166,7 @@ func TestWaitReadyTellsTheLastWarning(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
-		require.EqualError(t, c.WaitReady(ctx, raised()), "0 of 2 pods are ready; a: Unschedulable: 0/3 nodes, newest warning")
+		require.EqualError(t, c.WaitReady(ctx, raised().Release, raised().Colour, raised().Replicas), "0 of 2 pods are ready; a: Unschedulable: 0/3 nodes, newest warning")
 	})
 }
 

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -24,6 +25,23 @@ func findings(in Input, seen Observed) []Finding {
 	}
 	secretFindings(in, add)
 	serviceFindings(in, seen, add)
+	orderFindings(in, seen, add)
+	return out
+}
+
+// notes returns what a person should know and what does not speak against going
+// on.
+func notes(in Input, seen Observed) []string {
+	var out []string
+	if live := seen.Live(); live != nil && in.Restore == nil {
+		if text, _ := order(in.Ancestry, *live, candidate(in)); text != "" {
+			out = append(out, "it is "+text)
+		}
+	}
+	for flag, why := range in.Reasons() {
+		out = append(out, "--"+flag+": "+why)
+	}
+	slices.Sort(out)
 	return out
 }
 
@@ -65,10 +83,36 @@ func serviceFindings(in Input, seen Observed, add adder) {
 	case seen.Service == nil && recorded != release.None:
 		add(show, "the Service %s is gone, though %s served by the record of run %s", names.Live(), recorded, seen.Record.Run)
 	case seen.Service == nil:
+	case seen.Unfinished() && maps.Equal(seen.Service, names.Selector(release.Both)):
+		// A run was interrupted while the colours overlapped: it is settled first.
 	case !isSelector(names, seen.Service):
 		add(show, "the Service %s selects %s (written by %s), which is not cutover's", names.Live(), selectorText(seen.Service), writers(seen))
+	case live != recorded && seen.Unfinished():
+		// It is settled first, from its record.
 	case live != recorded:
 		add(show, "the Service %s selects %s (written by %s), but by the record %s serves", names.Live(), live, writers(seen), recorded)
+	case len(foreign(seen)) > 0 && in.Adopt == "":
+		add(fmt.Sprintf("make sure that nothing else writes spec.selector (%s), then the same command with --adopt=\"why it is ours again\"", show),
+			"%s owns a part of the selector of the Service %s; what it applies next could undo a switch", strings.Join(foreign(seen), ", "), names.Live())
+	}
+}
+
+// foreign returns who but cutover owns a part of the live Service's selector.
+func foreign(seen Observed) []string {
+	return slices.DeleteFunc(slices.Clone(seen.ServiceWriters), func(manager string) bool { return manager == release.Manager })
+}
+
+// orderFindings refuses an older commit over a newer one: a forgotten pipeline
+// that finishes late must not undo what was deployed since.
+func orderFindings(in Input, seen Observed, add adder) {
+	live := seen.Live()
+	if live == nil || in.Restore != nil || in.AllowOlder != "" {
+		return
+	}
+	next := candidate(in)
+	if text, older := order(in.Ancestry, *live, next); older {
+		add(fmt.Sprintf("dagger call rollback --env=%s --to=RELEASE   (to go back), or the same command with --allow-older=\"why\"", in.Env.Name),
+			"%s is %s, %s", short(next.Commit), text, short(live.Commit))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"cutover.dev/ci/config"
 	"cutover.dev/ci/release"
 )
 
@@ -57,6 +58,36 @@ func TestFindings(t *testing.T) {
 				o.Service = release.Names{App: "notes"}.Selector(release.Green)
 			},
 			[]Finding{{"the Service notes selects green (written by cutover), but by the record blue serves", show}}},
+		"another program owns a part of the selector": {
+			func(_ *Input, o *Observed) { o.ServiceWriters = []string{"cutover", "argocd-controller"} },
+			[]Finding{{"argocd-controller owns a part of the selector of the Service notes; what it applies next could undo a switch",
+				"make sure that nothing else writes spec.selector (" + show + "), then the same command with --adopt=\"why it is ours again\""}}},
+		"another program owned it and a reason is given": {
+			func(in *Input, o *Observed) {
+				o.ServiceWriters, in.Adopt = []string{"cutover", "kubectl-edit"}, "I did it"
+			}, nil},
+		"a killed run has switched": {
+			func(_ *Input, o *Observed) {
+				o.Service, o.Record.Outcome = release.Names{App: "notes"}.Selector(release.Green), release.Running
+			}, nil},
+		"a killed run was in its overlap": {
+			func(_ *Input, o *Observed) {
+				o.Service, o.Record.Outcome = release.Names{App: "notes"}.Selector(release.Both), release.Running
+			}, nil},
+		"nobody is in an overlap": {
+			func(_ *Input, o *Observed) { o.Service = release.Names{App: "notes"}.Selector(release.Both) },
+			[]Finding{{"the Service notes selects cutover.dev/serves=notes (written by cutover), which is not cutover's", show}}},
+		"the commit is older": {
+			func(in *Input, o *Observed) {
+				in.Commit, in.Ancestry = "a", Ancestry{parents: map[string][]string{"b": {"a"}, "a": nil}}
+				o.Record.Release.Commit = "b"
+			},
+			[]Finding{{"a is an older commit than what serves, by git's history, b", `dagger call rollback --env=prod --to=RELEASE   (to go back), or the same command with --allow-older="why"`}}},
+		"the commit is older and a reason is given": {
+			func(in *Input, o *Observed) {
+				in.Commit, in.Ancestry, in.AllowOlder = "a", Ancestry{parents: map[string][]string{"b": {"a"}, "a": nil}}, "the newer one is withdrawn"
+				o.Record.Release.Commit = "b"
+			}, nil},
 		"another environment has the namespace": {
 			func(_ *Input, o *Observed) { o.Record.Release.Env.Name = "staging" },
 			[]Finding{{`the namespace notes-prod already holds notes of the environment "staging"`, "give envs/prod.yaml a namespace of its own"}}},
@@ -73,4 +104,37 @@ func TestAllFindingsAreToldAtOnce(t *testing.T) {
 	seen.Service = nil
 	seen.Record.Release.Env.Name = "staging"
 	require.Len(t, Make(in, seen).Findings, 4)
+}
+
+func TestNotesSayTheOrderAndTheReasons(t *testing.T) {
+	in, seen := next(), after(offer())
+	in.Commit, in.AllowOlder, in.Adopt = seen.Record.Release.Commit, "withdrawn", "I edited it"
+	p := Make(in, seen)
+	require.Equal(t, []string{"--adopt: I edited it", "--allow-older: withdrawn", "it is the same commit as what serves"}, p.Notes)
+	require.Contains(t, p.Text(), "notes       --adopt: I edited it")
+}
+
+func TestARollbackIsNotHeldAgainstTheOrder(t *testing.T) {
+	in, seen := next(), after(offer())
+	old := candidate(offer())
+	old.Commit, old.ID = "a", "r0"
+	in.Restore, in.Ancestry = &old, Ancestry{parents: map[string][]string{"b": {"a"}, "a": nil}}
+	seen.Record.Release.Commit = "b"
+	p := Make(in, seen)
+	require.Empty(t, p.Findings)
+	require.Equal(t, release.Rollback, p.Kind)
+	require.Equal(t, "r0", p.Release.ID)
+}
+
+func TestWithAnAutoscalerTheSizeThatServesIsTheLeast(t *testing.T) {
+	in, seen := next(), after(offer())
+	in.Env.Autoscale = &config.Autoscale{Min: 2, Max: 10, CPU: 80}
+	for size, want := range map[int]int{1: 2, 2: 2, 7: 7, 12: 12} {
+		seen.Size[release.Blue] = size
+		require.Equal(t, want, Make(in, seen).Replicas)
+	}
+	in.Env.Autoscale = nil
+	seen.Record.Release.Env.Autoscale = &config.Autoscale{Min: 2, Max: 10, CPU: 80}
+	seen.Size[release.Blue] = 7
+	require.Equal(t, 7, Make(in, seen).Replicas, "who takes the autoscaler away keeps the size it had decided")
 }

@@ -6,8 +6,10 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -16,17 +18,23 @@ import (
 	"cutover.dev/ci/release"
 )
 
+// budget is how many pods of a colour may be evicted at once, such as for a
+// node's maintenance. One, also of one: a budget that forbids every eviction
+// would hold up the node for ever.
+const budget = 1
+
 // container is the name of the application's container in every pod.
 const container = "app"
 
-// Deployment returns the Deployment of the release on a colour, with size pods.
-func Deployment(r release.Release, c release.Colour, size int) *appsv1.Deployment {
+// Deployment returns the Deployment of the release on a colour. It says nothing
+// of the number of pods: that is set apart from it, so that applying it never
+// undoes what an autoscaler or a person decided.
+func Deployment(r release.Release, c release.Colour) *appsv1.Deployment {
 	names := release.Names{App: r.Env.App}
 	d := &appsv1.Deployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
 		ObjectMeta: meta(r, names.Deployment(c)),
 		Spec: appsv1.DeploymentSpec{
-			Replicas: new(int32(size)),
 			Selector: &metav1.LabelSelector{MatchLabels: names.Selector(c)},
 			// The colour is idle when this is applied; should its pods ever be replaced
 			// while it serves (a node is drained, a hand edits it), none goes before its
@@ -48,6 +56,49 @@ func Deployment(r release.Release, c release.Colour, size int) *appsv1.Deploymen
 	}
 	d.Labels[release.LabelColour] = string(c)
 	return d
+}
+
+// Autoscaler returns the HorizontalPodAutoscaler of a colour with a minimum of
+// least pods, nil when the release has none.
+func Autoscaler(r release.Release, c release.Colour, least int) *autoscalingv2.HorizontalPodAutoscaler {
+	a := r.Env.Autoscale
+	if a == nil {
+		return nil
+	}
+	name := release.Names{App: r.Env.App}.Deployment(c)
+	h := &autoscalingv2.HorizontalPodAutoscaler{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "autoscaling/v2", Kind: "HorizontalPodAutoscaler"},
+		ObjectMeta: meta(r, name),
+		Spec: autoscalingv2.HorizontalPodAutoscalerSpec{
+			ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: name},
+			MinReplicas:    new(int32(least)),
+			MaxReplicas:    int32(max(a.Max, least)),
+			Metrics: []autoscalingv2.MetricSpec{{
+				Type: autoscalingv2.ResourceMetricSourceType,
+				Resource: &autoscalingv2.ResourceMetricSource{
+					Name:   corev1.ResourceCPU,
+					Target: autoscalingv2.MetricTarget{Type: autoscalingv2.UtilizationMetricType, AverageUtilization: new(int32(a.CPU))},
+				},
+			}},
+		},
+	}
+	h.Labels[release.LabelColour] = string(c)
+	return h
+}
+
+// DisruptionBudget returns the PodDisruptionBudget of a colour.
+func DisruptionBudget(r release.Release, c release.Colour) *policyv1.PodDisruptionBudget {
+	names := release.Names{App: r.Env.App}
+	b := &policyv1.PodDisruptionBudget{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "policy/v1", Kind: "PodDisruptionBudget"},
+		ObjectMeta: meta(r, names.Deployment(c)),
+		Spec: policyv1.PodDisruptionBudgetSpec{
+			MaxUnavailable: new(intstr.FromInt32(budget)),
+			Selector:       &metav1.LabelSelector{MatchLabels: names.Selector(c)},
+		},
+	}
+	b.Labels[release.LabelColour] = string(c)
+	return b
 }
 
 func podLabels(r release.Release, c release.Colour) map[string]string {
@@ -203,21 +254,6 @@ func MigrateJob(r release.Release) *batchv1.Job {
 			},
 		},
 	}
-}
-
-// AgentPod returns the pod that looks at the application from inside the
-// cluster while a release is taken there. It ends by itself after lifetime, so
-// that a killed run leaves nothing behind for ever.
-func AgentPod(r release.Release, lifetime time.Duration) *corev1.Pod {
-	names := release.Names{App: r.Env.App}
-	target := func(name, service string) string {
-		return "--target=" + name + "=http://" + service + r.Env.Health.Version
-	}
-	m := meta(r, names.Agent())
-	m.Labels = helperLabels(r, "agent")
-	spec := helperPod(r, "agent", []string{"agent", "watch", target("preview", names.Preview()), target("live", names.Live())})
-	spec.ActiveDeadlineSeconds = new(int64(lifetime / time.Second))
-	return &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: m, Spec: spec}
 }
 
 // helperPod describes a pod of the release's bundle: it has no rights in the

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"cutover.dev/ci/config"
 	"cutover.dev/ci/release"
 )
 
@@ -22,36 +23,32 @@ func made() release.Release {
 }
 
 func TestOnlyColourPodsAreSelected(t *testing.T) {
-	d := Deployment(made(), release.Green, 3)
+	d := Deployment(made(), release.Green)
 	require.Equal(t, "notes-green", d.Name)
 	require.Equal(t, "notes-prod", d.Namespace)
-	require.Equal(t, int32(3), *d.Spec.Replicas)
+	require.Nil(t, d.Spec.Replicas, "the size is set apart")
 	require.Equal(t, map[string]string{"cutover.dev/serves": "notes", "cutover.dev/colour": "green"}, d.Spec.Selector.MatchLabels)
 	require.Equal(t, map[string]string{
 		"cutover.dev/app": "notes", "app.kubernetes.io/managed-by": "cutover",
 		"cutover.dev/release": "r7", "cutover.dev/serves": "notes", "cutover.dev/colour": "green",
 	}, d.Spec.Template.Labels)
 	require.Equal(t, d.Spec.Selector.MatchLabels, LiveService(made(), release.Green).Spec.Selector)
-	for name, labels := range map[string]map[string]string{
-		"agent": AgentPod(made(), time.Minute).Labels, "Job": MigrateJob(made()).Spec.Template.Labels,
-	} {
-		require.NotContains(t, labels, release.LabelServes, "the %s must never be sent a user's request", name)
-	}
+	require.NotContains(t, MigrateJob(made()).Spec.Template.Labels, release.LabelServes, "it must never be sent a user's request")
 }
 
 func TestAPodServesUntilEveryNodeKnowsThatItGoes(t *testing.T) {
-	spec := Deployment(made(), release.Blue, 3).Spec.Template.Spec
+	spec := Deployment(made(), release.Blue).Spec.Template.Spec
 	require.Equal(t, int64(5), spec.Containers[0].Lifecycle.PreStop.Sleep.Seconds)
 	require.Equal(t, int64(45), *spec.TerminationGracePeriodSeconds)
 }
 
 func TestNoPodGoesBeforeItsSuccessorIsReady(t *testing.T) {
-	update := Deployment(made(), release.Blue, 3).Spec.Strategy.RollingUpdate
+	update := Deployment(made(), release.Blue).Spec.Strategy.RollingUpdate
 	require.Equal(t, intstr.FromInt32(0), *update.MaxUnavailable)
 }
 
 func TestProbesAskThePathsOfTheConfiguration(t *testing.T) {
-	c := Deployment(made(), release.Blue, 3).Spec.Template.Spec.Containers[0]
+	c := Deployment(made(), release.Blue).Spec.Template.Spec.Containers[0]
 	require.Equal(t, "/readyz", c.ReadinessProbe.HTTPGet.Path)
 	require.Equal(t, "/livez", c.LivenessProbe.HTTPGet.Path)
 	require.Equal(t, "/livez", c.StartupProbe.HTTPGet.Path)
@@ -63,7 +60,7 @@ func TestProbesAskThePathsOfTheConfiguration(t *testing.T) {
 }
 
 func TestPodsGetTheReleasesConfigurationAndSecretsByName(t *testing.T) {
-	c := Deployment(made(), release.Blue, 3).Spec.Template.Spec.Containers[0]
+	c := Deployment(made(), release.Blue).Spec.Template.Spec.Containers[0]
 	require.Equal(t, image("a"), c.Image)
 	require.Equal(t, "notes-r7", c.EnvFrom[0].ConfigMapRef.Name)
 	require.Equal(t, "notes-r7", c.EnvFrom[1].SecretRef.Name)
@@ -74,7 +71,7 @@ func TestPodsGetTheReleasesConfigurationAndSecretsByName(t *testing.T) {
 
 	r := made()
 	r.Env.Secrets.Required = nil
-	require.Len(t, Deployment(r, release.Blue, 3).Spec.Template.Spec.Containers[0].EnvFrom, 1)
+	require.Len(t, Deployment(r, release.Blue).Spec.Template.Spec.Containers[0].EnvFrom, 1)
 	require.Nil(t, Secret(r, nil))
 }
 
@@ -88,8 +85,8 @@ func TestConfigurationIsImmutable(t *testing.T) {
 
 func TestSecretsStandInTheSecretOnly(t *testing.T) {
 	for _, o := range []any{
-		Deployment(made(), release.Blue, 3), Config(made()), LiveService(made(), release.Blue), PreviewService(made(), release.Blue),
-		MigrateJob(made()), AgentPod(made(), time.Minute), made(),
+		Deployment(made(), release.Blue), Config(made()), LiveService(made(), release.Blue), PreviewService(made(), release.Blue),
+		MigrateJob(made()), AgentPod(atWork(), time.Minute), made(),
 	} {
 		data, err := json.Marshal(o)
 		require.NoError(t, err)
@@ -115,16 +112,9 @@ func TestAFailedMigrationIsNotRepeated(t *testing.T) {
 	require.Equal(t, "notes-r7", spec.Containers[0].EnvFrom[1].SecretRef.Name)
 }
 
-func TestTheAgentLooksAtBothServicesAndEndsByItself(t *testing.T) {
-	pod := AgentPod(made(), 90*time.Second)
-	require.Equal(t, int64(90), *pod.Spec.ActiveDeadlineSeconds)
-	require.Equal(t, []string{"agent", "watch", "--target=preview=http://notes-preview/version", "--target=live=http://notes/version"}, pod.Spec.Containers[0].Args)
-	require.Empty(t, pod.Spec.Containers[0].EnvFrom, "it needs no secret")
-}
-
-func TestHelpersHaveNoRights(t *testing.T) {
-	for _, spec := range []corev1.PodSpec{AgentPod(made(), time.Minute).Spec, MigrateJob(made()).Spec.Template.Spec} {
-		require.False(t, *spec.AutomountServiceAccountToken)
+func TestHelpersHaveNoRightsInTheirContainers(t *testing.T) {
+	require.False(t, *MigrateJob(made()).Spec.Template.Spec.AutomountServiceAccountToken)
+	for _, spec := range []corev1.PodSpec{AgentPod(atWork(), time.Minute).Spec, MigrateJob(made()).Spec.Template.Spec} {
 		c := spec.Containers[0].SecurityContext
 		require.True(t, *c.RunAsNonRoot)
 		require.True(t, *c.ReadOnlyRootFilesystem)
@@ -134,10 +124,11 @@ func TestHelpersHaveNoRights(t *testing.T) {
 }
 
 func TestEveryPodPullsWithThePullSecret(t *testing.T) {
-	r := made()
-	r.Env.Image.PullSecret = "login"
+	rec := atWork()
+	rec.Release.Env.Image.PullSecret = "login"
+	r := rec.Release
 	for _, spec := range []corev1.PodSpec{
-		Deployment(r, release.Blue, 1).Spec.Template.Spec, AgentPod(r, time.Minute).Spec, MigrateJob(r).Spec.Template.Spec,
+		Deployment(r, release.Blue).Spec.Template.Spec, AgentPod(rec, time.Minute).Spec, MigrateJob(r).Spec.Template.Spec,
 	} {
 		require.Equal(t, []corev1.LocalObjectReference{{Name: "login"}}, spec.ImagePullSecrets)
 	}
@@ -149,13 +140,32 @@ func TestTheLongestNameOfAnApplicationStillGivesNames(t *testing.T) {
 	r.ID = "r123456"
 	names := release.Names{App: r.Env.App}
 	for _, m := range []metav1.Object{
-		Deployment(r, release.Green, 1), Config(r), Secret(r, nil), LiveService(r, release.Blue), PreviewService(r, release.Blue),
-		MigrateJob(r), AgentPod(r, time.Minute),
-		&metav1.ObjectMeta{Name: names.Head()}, &metav1.ObjectMeta{Name: names.Archive(123456)},
+		Deployment(r, release.Green), Config(r), Secret(r, nil), LiveService(r, release.Blue), PreviewService(r, release.Blue),
+		MigrateJob(r), DisruptionBudget(r, release.Green),
+		&metav1.ObjectMeta{Name: names.Head()}, &metav1.ObjectMeta{Name: names.Archive(123456)}, &metav1.ObjectMeta{Name: names.Series(123456)}, &metav1.ObjectMeta{Name: names.Guard()},
 	} {
 		require.Empty(t, validation.IsDNS1123Label(m.GetName()), m.GetName())
 		for _, v := range m.GetLabels() {
 			require.Empty(t, validation.IsValidLabelValue(v), v)
 		}
 	}
+}
+
+func TestAnAutoscalerNeverHasAMaximumBelowItsPinnedMinimum(t *testing.T) {
+	require.Nil(t, Autoscaler(made(), release.Blue, 3), "none is configured")
+	r := made()
+	r.Env.Autoscale = &config.Autoscale{Min: 2, Max: 6, CPU: 70}
+	for least, most := range map[int]int32{2: 6, 6: 6, 9: 9} {
+		h := Autoscaler(r, release.Green, least)
+		require.Equal(t, "notes-green", h.Spec.ScaleTargetRef.Name)
+		require.Equal(t, int32(least), *h.Spec.MinReplicas)
+		require.Equal(t, most, h.Spec.MaxReplicas)
+		require.Equal(t, int32(70), *h.Spec.Metrics[0].Resource.Target.AverageUtilization)
+	}
+}
+
+func TestADisruptionBudgetLetsOnePodGoAtATime(t *testing.T) {
+	b := DisruptionBudget(made(), release.Green)
+	require.Equal(t, intstr.FromInt32(1), *b.Spec.MaxUnavailable)
+	require.Equal(t, Deployment(made(), release.Green).Spec.Selector, b.Spec.Selector)
 }

@@ -29,6 +29,30 @@ type Input struct {
 	// Secrets are the values that the pods get. They never leave this struct but
 	// for the release's Secret.
 	Secrets map[string]string
+	// Restore is the release to bring back, as its record has it; nil for a new
+	// one. With its ID empty it gets a new one, and then a Secret of its own.
+	Restore *release.Release
+	// Ancestry is what the caller's git knows.
+	Ancestry Ancestry
+	// AllowOlder and Adopt are the caller's reasons, if any, to deploy an older
+	// commit over a newer one, and to take over a Service whose selector somebody
+	// else wrote.
+	AllowOlder, Adopt string
+}
+
+// Kind returns what is asked for.
+func (in Input) Kind() release.Kind {
+	if in.Restore != nil {
+		return release.Rollback
+	}
+	return release.Deploy
+}
+
+// Reasons returns the reasons that were given, by the flag's name.
+func (in Input) Reasons() map[string]string {
+	reasons := map[string]string{"allow-older": in.AllowOlder, "adopt": in.Adopt}
+	maps.DeleteFunc(reasons, func(_, why string) bool { return why == "" })
+	return reasons
 }
 
 // Observed is what the cluster says before a deploy.
@@ -39,7 +63,7 @@ type Observed struct {
 	Record *release.Record
 	// Service is the live Service's selector, nil when there is no such Service.
 	Service map[string]string
-	// ServiceWriters are the field managers that wrote the selector.
+	// ServiceWriters are the field managers that own a part of its selector.
 	ServiceWriters []string
 	// Ready and Size are the ready and the wanted pods of each colour.
 	Ready, Size map[release.Colour]int
@@ -54,6 +78,10 @@ type Observed struct {
 func (o Observed) LiveColour() release.Colour {
 	return release.Colour(o.Service[release.LabelColour])
 }
+
+// Unfinished reports whether the last run left something to do: it was killed, or
+// halted, or its last step failed.
+func (o Observed) Unfinished() bool { return o.Record != nil && !o.Record.Finished() }
 
 // Live returns the release that serves according to the record, nil if none.
 func (o Observed) Live() *release.Release {
@@ -85,6 +113,7 @@ type Finding struct {
 // Plan is what a deploy would do.
 type Plan struct {
 	Namespace string          `json:"namespace"`
+	Kind      release.Kind    `json:"kind"`
 	Action    Action          `json:"action"`
 	Release   release.Release `json:"release"`
 	Colour    release.Colour  `json:"colour"`
@@ -94,6 +123,8 @@ type Plan struct {
 	PreviousColour release.Colour   `json:"previous_colour,omitempty"`
 	// Changes are the differences to what serves, one line each.
 	Changes []string `json:"changes,omitempty"`
+	// Notes say what else a person should know.
+	Notes []string `json:"notes,omitempty"`
 	// Findings speak against going on; with any, a deploy refuses.
 	Findings []Finding `json:"findings,omitempty"`
 	// Hash stands for everything above that a person would approve.
@@ -104,6 +135,7 @@ type Plan struct {
 func Make(in Input, seen Observed) Plan {
 	p := Plan{
 		Namespace:      in.Env.Namespace,
+		Kind:           in.Kind(),
 		Action:         Deploy,
 		Release:        candidate(in),
 		Previous:       seen.Live(),
@@ -111,25 +143,33 @@ func Make(in Input, seen Observed) Plan {
 		Findings:       findings(in, seen),
 	}
 	p.Colour = p.PreviousColour.Other()
-	p.Replicas = replicas(in.Env.Replicas, p.Previous, seen.Size[p.PreviousColour])
+	p.Replicas = replicas(in.Env, p.Previous, seen.Size[p.PreviousColour])
 	p.Changes = changes(in, seen, p.Release)
 	if p.Previous != nil && len(p.Changes) == 0 && serves(seen, p) {
 		p.Action = Nothing
 		p.Colour = p.PreviousColour
+	} else {
+		p.Notes = notes(in, seen)
 	}
 	p.Hash = hash(p, in)
 	return p
 }
 
 // replicas returns the size of the new colour. It takes over all of the traffic,
-// so when the live one was scaled beyond what its release declared, that size is
-// needed and kept. Where it was not, the declared size is the team's decision,
-// also when it is smaller than before.
-func replicas(declared int, live *release.Release, size int) int {
-	if live != nil && size > live.Env.Replicas {
-		return max(declared, size)
+// so when the live one was scaled beyond what its release declared, by whomever,
+// that size is needed and kept. Where it was not, the declared size is the team's
+// decision, also when it is smaller than before.
+func replicas(env config.Env, live *release.Release, size int) int {
+	switch {
+	case live == nil:
+		return env.Replicas
+	case env.Autoscale != nil:
+		return max(env.Autoscale.Min, size)
+	case size > live.Env.Replicas || live.Env.Autoscale != nil:
+		return max(env.Replicas, size)
+	default:
+		return env.Replicas
 	}
-	return declared
 }
 
 // serves reports whether the live colour really runs the release that the
@@ -141,6 +181,9 @@ func serves(seen Observed, p Plan) bool {
 }
 
 func candidate(in Input) release.Release {
+	if in.Restore != nil {
+		return *in.Restore
+	}
 	r := release.Release{
 		Version:     in.Version,
 		Image:       in.Image,
@@ -157,7 +200,7 @@ func candidate(in Input) release.Release {
 // fingerprint hashes what the cluster would run, without the release's ID.
 func fingerprint(r release.Release) string {
 	r.ID = "id"
-	return digest(Deployment(r, release.Blue, 0), Config(r), LiveService(r, release.Blue), r.Version, r.Migrations)
+	return digest(Deployment(r, release.Blue), Autoscaler(r, release.Blue, 0), Config(r), LiveService(r, release.Blue), r.Version, r.Migrations)
 }
 
 func migrationsHash(files map[string][]byte) string {
@@ -222,7 +265,7 @@ func hash(p Plan, in Input) string {
 	if p.Previous != nil {
 		previous = p.Previous.ID + p.Previous.Fingerprint
 	}
-	return digest(p.Namespace, in.Env.Name, p.Action, p.Release.Fingerprint, p.Release.Bundle, p.Colour, previous)[:12]
+	return digest(p.Namespace, in.Env.Name, p.Kind, p.Action, p.Release.Fingerprint, p.Release.Bundle, p.Colour, previous)[:12]
 }
 
 // digest returns a hash over the JSON of the values.

@@ -209,7 +209,7 @@ func TestReplicas(t *testing.T) {
 		{"scaled up, and fewer are declared: the load is real", 2, live, 7, 7},
 		{"scaled down: no reason to raise fewer", 3, live, 1, 3},
 	} {
-		require.Equal(t, c.replicas, replicas(c.declared, c.live, c.size), c.name)
+		require.Equal(t, c.replicas, replicas(config.Env{Replicas: c.declared}, c.live, c.size), c.name)
 	}
 }
 

@@ -21,12 +21,17 @@ func (p Plan) Text() string {
 		b.WriteString("  would do    nothing: this release already serves\n")
 	case Deploy:
 		next := p.Release
-		next.ID = "new"
+		if next.ID == "" {
+			next.ID = "new"
+		}
 		fmt.Fprintf(&b, "  would raise %s, %d pods\n", describe(next, p.Colour), p.Replicas)
 		fmt.Fprintf(&b, "  image       %s\n  bundle      %s\n", p.Release.Image, p.Release.Bundle)
 	}
 	for i, c := range p.Changes {
 		fmt.Fprintf(&b, "  %-11s %s\n", title("changes", i), c)
+	}
+	for i, n := range p.Notes {
+		fmt.Fprintf(&b, "  %-11s %s\n", title("notes", i), n)
 	}
 	for i, f := range p.Findings {
 		fmt.Fprintf(&b, "  %-11s %s\n              next: %s\n", title("refused", i), f.What, f.Next)

@@ -50,8 +50,15 @@ func (n Names) Head() string { return n.App + "-cutover" }
 // Archive is the ConfigMap with the whole record of a finished run.
 func (n Names) Archive(number int) string { return fmt.Sprintf("%s-cutover-%d", n.App, number) }
 
-// Selector is what the live Service selects when c serves.
+// Series is the ConfigMap with what the prober saw in each second of a run.
+func (n Names) Series(number int) string { return n.Archive(number) + "-series" }
+
+// Selector is what the live Service selects when c serves; for Both it leaves
+// the colour open.
 func (n Names) Selector(c Colour) map[string]string {
+	if c == Both {
+		return map[string]string{LabelServes: n.App}
+	}
 	return map[string]string{LabelServes: n.App, LabelColour: string(c)}
 }
 

@@ -8,9 +8,11 @@ package release
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"cutover.dev/ci/config"
+	"cutover.dev/ci/probe"
 )
 
 // FormatVersion is the version of the Record's JSON that this binary writes. A
@@ -26,6 +28,9 @@ const (
 	None  Colour = ""
 	Blue  Colour = "blue"
 	Green Colour = "green"
+	// Both is what the live Service selects while switch.overlap lasts. It is
+	// never a side of its own.
+	Both Colour = "both"
 )
 
 // String returns the colour's name, and "nothing" for None, as sentences need it.
@@ -72,6 +77,17 @@ type Release struct {
 	Schema int64 `json:"schema,omitempty"`
 }
 
+// Kind is what a run was asked for.
+type Kind string
+
+// The kinds of run.
+const (
+	// Deploy takes a new release to the cluster.
+	Deploy Kind = "deploy"
+	// Rollback takes one that served before to it again.
+	Rollback Kind = "rollback"
+)
+
 // Outcome is how a run ended, or that it has not.
 type Outcome string
 
@@ -91,6 +107,8 @@ const (
 	Failed Outcome = "failed"
 	// Halted: an undo failed; a person has to look.
 	Halted Outcome = "halted"
+	// Abandoned: a person gave a run up that had not finished, by `unlock`.
+	Abandoned Outcome = "abandoned"
 )
 
 // Finished reports whether the run has ended for good. A halted one has not: it
@@ -146,6 +164,9 @@ type Record struct {
 	// By is who ran it and from where, as far as known.
 	By string `json:"by,omitempty"`
 
+	// Kind is what was asked for.
+	Kind Kind `json:"kind"`
+
 	Namespace string `json:"namespace"`
 	// Plan is the hash of the plan that the run carries out.
 	Plan string `json:"plan"`
@@ -160,18 +181,46 @@ type Record struct {
 
 	// Replicas is the size the new colour is raised to.
 	Replicas int `json:"replicas"`
+	// Pinned is the minimum that the previous colour's autoscaler had before the
+	// run raised it; 0 without an autoscaler.
+	Pinned int `json:"pinned,omitempty"`
+	// Reasons are what the caller gave for what would else have been refused, by
+	// the flag's name.
+	Reasons map[string]string `json:"reasons,omitempty"`
 
-	Steps   []Step     `json:"steps"`
-	Outcome Outcome    `json:"outcome"`
-	Error   string     `json:"error,omitempty"`
+	Steps   []Step  `json:"steps"`
+	Outcome Outcome `json:"outcome"`
+	// Undoing says that the run goes backwards, because of Error.
+	Undoing bool   `json:"undoing,omitempty"`
+	Error   string `json:"error,omitempty"`
+
+	// Switched is when the switch began, by the agent's clock. What the prober saw
+	// from then on is in Probe.
+	Switched *time.Time   `json:"switched,omitempty"`
+	Probe    *probe.Tally `json:"probe,omitempty"`
+	// Guard is what the agent did while nobody else was at work.
+	Guard *GuardReport `json:"guard,omitempty"`
+
 	Started time.Time  `json:"started"`
 	Ended   *time.Time `json:"ended,omitempty"`
 	// Serving is the colour that serves now, as the run last knew.
 	Serving Colour `json:"serving,omitempty"`
 }
 
+// Finished reports whether nothing is left to do: the run has ended for good, and
+// no step of one that succeeded could not be completed.
+func (r *Record) Finished() bool {
+	return r.Outcome.Finished() && !(r.Outcome == Succeeded && slices.ContainsFunc(r.Steps, func(s Step) bool { return s.State != Done }))
+}
+
 // First reports whether nothing served when the run began.
 func (r *Record) First() bool { return r.Previous == nil }
+
+// Restores reports whether the run brings a release back as it was, under its
+// own name.
+func (r *Record) Restores() bool {
+	return r.Kind == Rollback && r.Release.ID != fmt.Sprintf("r%d", r.Number)
+}
 
 // Step returns the record of the named step, or nil.
 func (r *Record) Step(name string) *Step {
@@ -213,6 +262,8 @@ func (r *Record) Clone() *Record {
 type Summary struct {
 	Number  int       `json:"number"`
 	Run     string    `json:"run"`
+	Kind    Kind      `json:"kind"`
+	By      string    `json:"by,omitempty"`
 	Release string    `json:"release"`
 	Version string    `json:"version"`
 	Outcome Outcome   `json:"outcome"`
@@ -222,7 +273,7 @@ type Summary struct {
 
 // Summary returns the record's line in the history.
 func (r *Record) Summary() Summary {
-	s := Summary{Number: r.Number, Run: r.Run, Release: r.Release.ID, Version: r.Release.Version, Outcome: r.Outcome, Started: r.Started}
+	s := Summary{Number: r.Number, Run: r.Run, Kind: r.Kind, By: r.By, Release: r.Release.ID, Version: r.Release.Version, Outcome: r.Outcome, Started: r.Started}
 	if r.Ended != nil {
 		s.Seconds = r.Ended.Sub(r.Started).Seconds()
 	}

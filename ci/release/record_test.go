@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"cutover.dev/ci/config"
+	"cutover.dev/ci/probe"
 )
 
 func full() *Record {
@@ -19,7 +20,9 @@ func full() *Record {
 		Raise:      config.Raise{Timeout: 90 * time.Second},
 	}
 	return &Record{
-		Format: FormatVersion, Number: 7, Run: "RUN", Label: "job 1", By: "ann", Namespace: "notes-prod", Plan: "hash",
+		Format: FormatVersion, Number: 7, Run: "RUN", Label: "job 1", By: "ann", Kind: Rollback, Pinned: 2, Reasons: map[string]string{"allow-older": "why"},
+		Undoing: true, Switched: &at, Probe: &probe.Tally{From: at, Last: later, Watched: 9, Count: probe.Count{Sent: 3, OK: 2, Failed: 1}},
+		Guard: &GuardReport{Run: "RUN", At: at, State: GuardSwitchedBack, Evidence: "e", From: Green, To: Blue}, Namespace: "notes-prod", Plan: "hash",
 		Release:  Release{ID: "r7", Version: "2", Image: "i", Bundle: "b", Commit: "c", CommittedAt: &at, Env: env, Migrations: "m", Fingerprint: "f", Schema: 3},
 		Colour:   Green,
 		Previous: &Release{ID: "r5", Version: "1", Env: env}, PreviousColour: Blue,
@@ -87,7 +90,7 @@ func TestSteps(t *testing.T) {
 
 func TestSummary(t *testing.T) {
 	rec := full()
-	require.Equal(t, Summary{Number: 7, Run: "RUN", Release: "r7", Version: "2", Outcome: RolledBack, Started: rec.Started, Seconds: 90}, rec.Summary())
+	require.Equal(t, Summary{Number: 7, Run: "RUN", Kind: Rollback, By: "ann", Release: "r7", Version: "2", Outcome: RolledBack, Started: rec.Started, Seconds: 90}, rec.Summary())
 	rec.Ended = nil
 	require.Zero(t, rec.Summary().Seconds)
 }
@@ -105,4 +108,37 @@ func TestNames(t *testing.T) {
 	require.Equal(t, map[string]string{LabelServes: "notes", LabelColour: "green"}, n.Selector(Green))
 	n.Labels()["x"] = "y"
 	require.Equal(t, map[string]string{LabelApp: "notes", LabelManagedBy: "cutover"}, n.Labels(), "a fresh map every time")
+}
+
+func TestARunHasFinishedWhenNothingIsLeftToDo(t *testing.T) {
+	for _, c := range []struct {
+		outcome Outcome
+		last    State
+		want    bool
+	}{
+		{Running, Started, false}, {Halted, Undoing, false},
+		{Succeeded, Done, true}, {Succeeded, Broken, false}, {Succeeded, Started, false},
+		{RolledBack, Pending, true}, {Unchanged, Skipped, true}, {Refused, Broken, true}, {Failed, Broken, true}, {Abandoned, Started, true},
+	} {
+		rec := &Record{Outcome: c.outcome, Steps: []Step{{Name: "raise", State: Done}, {Name: "retire", State: c.last}}}
+		require.Equal(t, c.want, rec.Finished(), "%+v", c)
+	}
+}
+
+func TestARollbackRestoresUnlessItMadeAReleaseOfItsOwn(t *testing.T) {
+	for _, c := range []struct {
+		kind Kind
+		id   string
+		want bool
+	}{{Deploy, "r7", false}, {Rollback, "r7", false}, {Rollback, "r3", true}} {
+		require.Equal(t, c.want, (&Record{Number: 7, Kind: c.kind, Release: Release{ID: c.id}}).Restores(), "%+v", c)
+	}
+}
+
+func TestAHolderTellsItsRun(t *testing.T) {
+	require.Equal(t, "ABC", HolderRun(Holder("ci run 7 of main", "ABC")))
+	require.NotEqual(t, Holder("ci", "ABC"), Holder("ci", "ABC"), "two processes of one run are told apart")
+	for _, other := range []string{"", "somebody", "agent/ABC", "a run b"} {
+		require.Empty(t, HolderRun(other), other)
+	}
 }

@@ -4,9 +4,12 @@ package report
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
+	"cutover.dev/ci/probe"
 	"cutover.dev/ci/release"
 	"cutover.dev/ci/rollout"
 )
@@ -14,15 +17,48 @@ import (
 // Text returns the run as a person reads it in a terminal.
 func Text(rec *release.Record) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s to %s: %s\n", rec.Release.Env.App, rec.Release.Version, rec.Release.Env.Name, headline(rec))
+	fmt.Fprintf(&b, "%s%s %s to %s: %s\n", kind(rec), rec.Release.Env.App, rec.Release.Version, rec.Release.Env.Name, headline(rec))
 	if rec.Outcome != release.Unchanged {
 		for _, s := range rec.Steps {
 			fmt.Fprintf(&b, "  %-12s %-9s %6s  %s\n", s.Name, s.State, seconds(s), remark(s))
 		}
 	}
+	if rec.Probe != nil {
+		fmt.Fprintf(&b, "  requests     %s\n", Requests(rec.Probe))
+	}
+	if g := rec.Guard; g != nil {
+		fmt.Fprintf(&b, "  guard        %s at %s: %s\n", g.State, g.At.UTC().Format(time.RFC3339), g.Evidence)
+	}
+	for _, flag := range slices.Sorted(maps.Keys(rec.Reasons)) {
+		fmt.Fprintf(&b, "  reason       --%s: %s\n", flag, rec.Reasons[flag])
+	}
 	fmt.Fprintf(&b, "  serving      %s\n", Serving(rec))
 	fmt.Fprintf(&b, "  run          %s, number %d%s, plan %s\n", rec.Run, rec.Number, label(rec), rec.Plan)
 	return b.String()
+}
+
+// kind says what was asked for, where it was not a deploy.
+func kind(rec *release.Record) string {
+	if rec.Kind == release.Rollback {
+		return "rollback: "
+	}
+	return ""
+}
+
+// Requests says in one line what the prober saw since the switch.
+func Requests(t *probe.Tally) string {
+	text := fmt.Sprintf("%d failed of %d since the switch, in %d watched seconds", t.Failed, t.OK+t.Failed, t.Watched)
+	for _, k := range slices.Sorted(maps.Keys(t.Failures)) {
+		text += fmt.Sprintf(", %d %s", t.Failures[k], k)
+	}
+	for _, class := range slices.Sorted(maps.Keys(t.Classes)) {
+		text += fmt.Sprintf("; %s %d of %d", class, t.Classes[class].Failed, t.Classes[class].OK+t.Classes[class].Failed)
+	}
+	text += fmt.Sprintf("; worst second p50 %.0f ms, p99 %.0f ms", t.P50, t.P99)
+	for _, v := range slices.Sorted(maps.Keys(t.Versions)) {
+		text += fmt.Sprintf("; version %s %d", v, t.Versions[v])
+	}
+	return text
 }
 
 // Serving says in one line what serves, as far as the run knows; rec is nil when
@@ -62,7 +98,12 @@ func headline(rec *release.Record) string {
 	case release.Unchanged:
 		return "already live, nothing to do"
 	case release.Succeeded:
+		if !rec.Finished() {
+			return "succeeded" + took + ", but the old colour could not be taken away"
+		}
 		return "succeeded" + took
+	case release.Abandoned:
+		return "given up" + took
 	case release.RolledBack:
 		return "rolled back" + took
 	case release.Running:

@@ -42,8 +42,9 @@ func Status(env config.Env, seen plan.Observed, holder, format string) (string, 
 	if seen.Record.Error != "" {
 		fmt.Fprintf(&b, "  error        %s\n", seen.Record.Error)
 	}
-	if !seen.Record.Outcome.Finished() && holder == "" {
-		fmt.Fprintf(&b, "  next         dagger call deploy --env=%s   (undoes what this run left, then deploys)\n", env.Name)
+	if seen.Unfinished() && holder == "" {
+		fmt.Fprintf(&b, "  next         dagger call resume --env=%s   (goes on with it)\n", env.Name)
+		fmt.Fprintf(&b, "               dagger call rollback --env=%s   (takes it back)\n", env.Name)
 	}
 	return b.String(), nil
 }

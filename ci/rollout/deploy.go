@@ -3,7 +3,6 @@ package rollout
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"time"
 
@@ -17,18 +16,13 @@ import (
 // it was refused before a run began. The error, if any, says how it ended.
 func (d *Deployer) Deploy(ctx context.Context) (*release.Record, error) {
 	run := rand.Text()[:10]
-	ctx, unlock, err := d.Locker.Lock(ctx, fmt.Sprintf("%s run %s", d.By, run))
+	lock, err := d.start(ctx, run)
 	if err != nil {
 		return nil, err
 	}
-	defer unlock()
-	// An undo needs to watch also after the run was cancelled.
-	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	if err := d.Cluster.Watch(watching); err != nil {
-		return nil, outcome.Failf(d.again(), "%w", err)
-	}
-	if err := d.recover(ctx); err != nil {
+	defer lock.Unlock()
+	ctx = lock.Context()
+	if err := d.recover(ctx, lock); err != nil {
 		return nil, err
 	}
 	p, err := d.plan(ctx)
@@ -40,40 +34,39 @@ func (d *Deployer) Deploy(ctx context.Context) (*release.Record, error) {
 		return rec, d.keepUnchanged(ctx, rec)
 	}
 	if err := d.Store.Begin(ctx, rec); err != nil {
-		return nil, outcome.Failf(d.again(), "begin the record of this run: %w", err)
+		return nil, outcome.Failf(again, "begin the record of this run: %w", err)
 	}
-	return rec, d.runner().Run(ctx, rec)
+	return rec, d.runner(lock).Run(ctx, rec)
 }
 
-func (d *Deployer) runner() *Runner {
-	return &Runner{Steps: d.Steps(), Store: d.Store, Notify: d.Notify}
+// start takes the lock and begins to watch.
+func (d *Deployer) start(ctx context.Context, run string) (Lock, error) {
+	lock, err := d.Locker.Lock(ctx, release.Holder(d.By, run))
+	if err != nil {
+		return nil, err
+	}
+	// An undo needs to watch also after the run was cancelled; it ends with the
+	// caller's process.
+	if err := d.Cluster.Watch(context.WithoutCancel(ctx)); err != nil {
+		lock.Unlock()
+		return nil, outcome.Failf(again, "%w", err)
+	}
+	return lock, nil
 }
 
-// recover takes back what a killed or halted run left, from its record. A run
-// whose final step had begun is finished instead.
-func (d *Deployer) recover(ctx context.Context) error {
-	rec, err := d.Store.Load(ctx)
-	if err != nil || rec == nil || rec.Outcome.Finished() {
-		return err
+func (d *Deployer) runner(lock Lock) *Runner {
+	r := &Runner{Steps: d.Steps(), Store: d.Store, Lock: lock, Notify: d.Notify}
+	if d.hook != nil {
+		d.hook(r)
 	}
-	d.tell(Event{State: release.Undoing, Note: fmt.Sprintf("run %s did not finish (%s): it is undone first", rec.Run, rec.Outcome)})
-	undo := &Deployer{Input: plan.Input{Env: rec.Release.Env}, Cluster: d.Cluster, Agent: d.Agent, Store: d.Store, Notify: d.Notify}
-	runner := undo.runner()
-	if last := runner.Steps[len(runner.Steps)-1]; last.Undo.kind == finals && rec.Step(last.Name).State != release.Pending {
-		return runner.Run(ctx, rec) // there is no way back any more, only forward
-	}
-	err = runner.Undo(ctx, rec, fmt.Errorf("run %s was interrupted", rec.Run))
-	if outcome.CodeOf(err) == outcome.Halted || errors.Is(err, ErrConflict) {
-		return err
-	}
-	return nil // undone, which is what was wanted
+	return r
 }
 
 // plan observes and decides; findings are a refusal.
 func (d *Deployer) plan(ctx context.Context) (plan.Plan, error) {
 	seen, err := d.Cluster.Observe(ctx)
 	if err != nil {
-		return plan.Plan{}, outcome.Failf(d.again(), "%w", err)
+		return plan.Plan{}, outcome.Failf(again, "%w", err)
 	}
 	p := plan.Make(d.Input, seen)
 	return p, Refusal(p)
@@ -97,7 +90,7 @@ func Refusal(p plan.Plan) error {
 func (d *Deployer) record(run string, p plan.Plan) *release.Record {
 	rec := &release.Record{
 		Format: release.FormatVersion, Run: run, Label: d.Label, By: d.By,
-		Namespace: p.Namespace, Plan: p.Hash,
+		Kind: p.Kind, Namespace: p.Namespace, Plan: p.Hash, Reasons: d.Input.Reasons(),
 		Release: p.Release, Colour: p.Colour, Replicas: p.Replicas,
 		Previous: p.Previous, PreviousColour: p.PreviousColour,
 		Outcome: release.Running, Serving: p.PreviousColour, Started: *now(),
@@ -116,7 +109,7 @@ func (d *Deployer) keepUnchanged(ctx context.Context, rec *release.Record) error
 		rec.Steps[i].State = release.Skipped
 	}
 	if err := d.Store.Begin(ctx, rec); err != nil {
-		return outcome.Failf(d.again(), "keep the record of this run: %w", err)
+		return outcome.Failf(again, "keep the record of this run: %w", err)
 	}
 	return nil
 }
@@ -128,7 +121,7 @@ func (d *Deployer) tell(e Event) {
 }
 
 // again is the hint after a failure that changed nothing.
-func (d *Deployer) again() string { return "the same command again" }
+const again = "the same command again"
 
 // note writes what a step found into its record.
 func note(rec *release.Record, step, format string, args ...any) {

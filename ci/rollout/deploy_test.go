@@ -23,7 +23,7 @@ func TestTheFirstReleaseServesAtOnce(t *testing.T) {
 	require.True(t, rec.First())
 	require.Equal(t, int64(1), rec.Release.Schema)
 	require.Equal(t, "schema 0 -> 1: 1_notes.sql", rec.Step("migrate").Note)
-	require.Equal(t, "nothing served before", rec.Step("retire").Note)
+	require.Equal(t, "nothing served before; 0 of 1000 requests failed since the switch", rec.Step("retire").Note)
 	w.serves("1")
 }
 
@@ -42,7 +42,7 @@ func TestTheSecondReleaseSwitchesAndRetiresTheFirst(t *testing.T) {
 	w.serves("2")
 
 	inOrder(t, w.since(before), "create config", "migrate", "apply green", "wait ready", "answers of preview",
-		"select green", "wait endpoints", "answers of live", "stop agent", "scale blue to 0", "wait gone", "tidy")
+		"select green", "wait endpoints", "answers of live", "probe of live", "park blue", "wait gone", "stop agent", "tidy")
 }
 
 // inOrder checks that the calls were made one after the other, others between.
@@ -187,7 +187,7 @@ func TestAVersionThatFailsLiveIsSwitchedBack(t *testing.T) {
 	require.ErrorContains(t, err, "step verify-live")
 	require.Equal(t, release.Undone, rec.Step("switch").State)
 	require.Equal(t, "back to blue", rec.Step("switch").Note)
-	inOrder(t, w.since(before), "select green", "select blue", "answers of live", "scale green to 0", "delete release r2")
+	inOrder(t, w.since(before), "select green", "select blue", "answers of live", "park green", "delete release r2")
 	w.serves("1")
 }
 
@@ -203,7 +203,7 @@ func TestAfterAFailedUndoNothingIsTouched(t *testing.T) {
 	rec, err := s.deployer(input("2")).Deploy(context.Background())
 	require.Equal(t, outcome.Halted, outcome.CodeOf(err))
 	require.ErrorContains(t, err, "undo of step switch")
-	require.Contains(t, outcome.Explain(err), "as far as known green serves")
+	require.Contains(t, outcome.Explain(err), "as far as known r2 (version 2) serves on green")
 	require.Equal(t, release.Halted, rec.Outcome)
 	require.Equal(t, release.Halted, w.stored().Outcome)
 	require.Equal(t, release.Undoing, rec.Step("switch").State)
@@ -364,7 +364,7 @@ func TestAConflictStopsTheRunAndUndoesNothing(t *testing.T) {
 	require.Contains(t, outcome.Explain(err), "another run has taken over; this one stopped and undid nothing")
 	require.Equal(t, []string{"save"}, w.since(taken), "nothing but the refused write")
 	require.Equal(t, head, string(w.head))
-	require.Equal(t, 3, w.colours[release.Green].ready)
+	require.Equal(t, 4, w.colours[release.Green].ready)
 }
 
 func TestALostLockStopsTheRunAndUndoesNothing(t *testing.T) {
@@ -435,7 +435,7 @@ func TestEventsTellEveryChangeInOrder(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		"preflight started", "preflight done", "migrate started", "migrate done",
-		"raise started", "raise failed", "raise undoing", "raise undone",
+		"raise started", "raise failed", "raise undoing", "raise undone", "migrate undoing", "migrate undone",
 	}, told)
 	require.Equal(t, "pod notes-x cannot become ready: CrashLoopBackOff", s.events[5].Note)
 }

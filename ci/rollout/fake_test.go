@@ -19,6 +19,7 @@ import (
 	"cutover.dev/ci/migrate"
 	"cutover.dev/ci/outcome"
 	"cutover.dev/ci/plan"
+	"cutover.dev/ci/probe"
 	"cutover.dev/ci/release"
 )
 
@@ -35,7 +36,10 @@ type world struct {
 	colours map[release.Colour]*pods
 	configs map[string]map[string]string // release ID to its secrets
 	agent   string                       // the run whose agent is there
+	guarded *release.GuardReport
 	holder  string
+	stop    string // who asked the holder to go back
+	lose    context.CancelCauseFunc
 
 	head     []byte // the current record, as it is stored
 	revision int
@@ -48,20 +52,45 @@ type world struct {
 	served bool
 	// bare: only the store is of interest, there is no application to look after.
 	bare bool
-	// sick are the versions whose pods never become ready.
-	sick map[string]bool
+	// sick are the versions whose pods never become ready, lossy those that lose
+	// requests while they serve, abrupt those that lose them when a pod ends.
+	sick, lossy, abrupt map[string]bool
+	// grow is called before a write of the selector: what an autoscaler does in the
+	// last moment.
+	grow func()
+	// clock is the agent's.
+	clock time.Time
 
 	calls []string
+	// complain is told what is wrong, instead of the test.
+	complain func(string)
+}
+
+// abandon lets go of what a killed process held.
+func (w *world) abandon() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.holder = ""
+}
+
+func (w *world) errorf(format string, args ...any) {
+	if w.complain != nil {
+		w.complain(fmt.Sprintf(format, args...))
+		return
+	}
+	w.t.Errorf(format, args...)
 }
 
 // pods is a colour's Deployment with its pods.
 type pods struct {
 	release     release.Release
 	size, ready int
+	least       int // its autoscaler's minimum, 0 without one
 }
 
 func newWorld(t *testing.T) *world {
-	return &world{t: t, enough: 3, colours: map[release.Colour]*pods{}, configs: map[string]map[string]string{}, sick: map[string]bool{}}
+	return &world{t: t, enough: 3, colours: map[release.Colour]*pods{}, configs: map[string]map[string]string{},
+		sick: map[string]bool{}, lossy: map[string]bool{}, abrupt: map[string]bool{}, clock: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 }
 
 const secretValue = "postgres://notes:correct-horse@db/notes"
@@ -74,7 +103,9 @@ func input(version string) plan.Input {
 			Secrets:    config.Secrets{Required: []string{"DATABASE_URL"}},
 			Migrations: &config.Migrations{Dir: "sql", Engine: "postgres", DSN: "DATABASE_URL", Timeout: time.Minute},
 			Raise:      config.Raise{Timeout: time.Minute},
-			Verify:     config.Verify{Answers: 20, Timeout: time.Minute},
+			Verify:     config.Verify{Answers: 20, Timeout: time.Minute, Drain: true},
+			Probe:      config.Probe{Rate: 20, Read: "/notes", Timeout: time.Second, Samples: 20},
+			Bake:       config.Bake{For: time.Minute},
 			Shutdown:   config.Shutdown{Sleep: time.Second, Grace: 5 * time.Second},
 		},
 		Version:    version,
@@ -98,7 +129,6 @@ type session struct {
 	made      int
 
 	revision int // of the record as this process knows it
-	lose     context.CancelCauseFunc
 	events   []Event
 }
 
@@ -173,7 +203,12 @@ func (s *session) call(ctx context.Context, name string, effect func() error) er
 // check fails the test when what must always hold does not.
 func (w *world) check(after string) {
 	broken := func(format string, args ...any) {
-		w.t.Errorf("after %s: %s\n\t%s", after, fmt.Sprintf(format, args...), strings.Join(w.calls, "\n\t"))
+		w.errorf("after %s: %s\n\t%s", after, fmt.Sprintf(format, args...), strings.Join(w.calls, "\n\t"))
+	}
+	for c, p := range w.colours {
+		if p.size > 0 && w.configs[p.release.ID] == nil && !w.bare {
+			broken("the pods of %s have no configuration any more", c)
+		}
 	}
 	if w.selects == release.None {
 		if w.served && !w.bare {
@@ -181,14 +216,26 @@ func (w *world) check(after string) {
 		}
 		return
 	}
-	live := w.colours[w.selects]
-	switch {
-	case live == nil:
-		broken("the Service leads to %s, which does not exist", w.selects)
-	case live.ready < w.enough:
-		broken("the Service leads to %s with %d of %d pods ready", w.selects, live.ready, w.enough)
-	case w.configs[live.release.ID] == nil:
-		broken("%s, which serves, has no configuration any more", live.release.ID)
+	for _, c := range w.serving() {
+		live := w.colours[c]
+		switch {
+		case live == nil:
+			broken("the Service leads to %s, which does not exist", c)
+		case live.ready < w.enough:
+			broken("the Service leads to %s with %d of %d pods ready", c, live.ready, w.enough)
+		}
+	}
+}
+
+// serving returns the colours that the live Service leads to.
+func (w *world) serving() []release.Colour {
+	switch w.selects {
+	case release.None:
+		return nil
+	case release.Both:
+		return []release.Colour{release.Blue, release.Green}
+	default:
+		return []release.Colour{w.selects}
 	}
 }
 
@@ -246,36 +293,108 @@ func (s *session) ApplyPreview(ctx context.Context, rec *release.Record) error {
 	return s.call(ctx, "apply preview", func() error { s.preview = rec.Colour; return nil })
 }
 
+func (s *session) Secrets(ctx context.Context, id string) (values map[string]string, err error) {
+	err = s.call(ctx, "secrets of "+id, func() error { values = maps.Clone(s.configs[id]); return nil })
+	return values, err
+}
+
 func (s *session) ApplyColour(ctx context.Context, rec *release.Record) error {
 	return s.call(ctx, "apply "+string(rec.Colour), func() error {
-		if s.selects == rec.Colour {
-			s.t.Errorf("%s was applied while it serves", rec.Colour)
+		if slices.Contains(s.serving(), rec.Colour) {
+			s.errorf("%s was applied while it serves", rec.Colour)
 		}
 		if s.configs[rec.Release.ID] == nil {
 			return errors.New("the pods have no configuration")
 		}
-		s.colours[rec.Colour] = &pods{release: rec.Clone().Release, size: rec.Replicas}
+		p := s.colours[rec.Colour]
+		if p == nil {
+			p = &pods{size: 1} // as Kubernetes makes a Deployment that says nothing of its size
+			s.colours[rec.Colour] = p
+		}
+		p.release, p.ready = rec.Clone().Release, 0
+		if rec.Release.Env.Autoscale != nil {
+			p.least = rec.Replicas
+		}
 		return nil
 	})
 }
 
-func (s *session) WaitReady(ctx context.Context, rec *release.Record) error {
+func (s *session) Size(ctx context.Context, colour release.Colour) (size int, err error) {
+	err = s.call(ctx, "size of "+string(colour), func() error {
+		if p := s.colours[colour]; p != nil {
+			size = p.size
+		}
+		return nil
+	})
+	return size, err
+}
+
+func (s *session) Least(ctx context.Context, colour release.Colour) (least int, err error) {
+	err = s.call(ctx, "least of "+string(colour), func() error {
+		if p := s.colours[colour]; p != nil {
+			least = p.least
+		}
+		return nil
+	})
+	return least, err
+}
+
+func (s *session) SetLeast(ctx context.Context, r release.Release, colour release.Colour, least int) error {
+	return s.call(ctx, fmt.Sprintf("least of %s is %d", colour, least), func() error {
+		if p := s.colours[colour]; p != nil && r.Env.Autoscale != nil {
+			p.least = least
+		}
+		return nil
+	})
+}
+
+func (s *session) WaitReady(ctx context.Context, r release.Release, colour release.Colour, size int) error {
 	return s.call(ctx, "wait ready", func() error {
-		p := s.colours[rec.Colour]
-		if p == nil || p.release.ID != rec.Release.ID || s.sick[p.release.Version] {
+		p := s.colours[colour]
+		if p == nil || p.release.ID != r.ID || s.sick[p.release.Version] {
 			return errors.New("pod notes-x cannot become ready: CrashLoopBackOff")
+		}
+		if p.size < size {
+			return fmt.Errorf("%d of %d pods are ready", p.size, size)
 		}
 		p.ready = p.size
 		return nil
 	})
 }
 
-func (s *session) Select(ctx context.Context, _ *release.Record, from, to release.Colour) error {
+func (s *session) EndOne(ctx context.Context, colour release.Colour, size int) (string, error) {
+	return "notes-x", s.call(ctx, "end one of "+string(colour), func() error {
+		p := s.colours[colour]
+		p.size, p.ready = size, min(p.ready, size)
+		return nil
+	})
+}
+
+func (s *session) WaitEnded(ctx context.Context, pod string) error {
+	return s.call(ctx, "wait for the end of "+pod, func() error { return nil })
+}
+
+func (s *session) Park(ctx context.Context, colour release.Colour) error {
+	return s.call(ctx, fmt.Sprintf("park %s", colour), func() error {
+		if slices.Contains(s.serving(), colour) {
+			s.errorf("%s was parked while it serves", colour)
+		}
+		if p := s.colours[colour]; p != nil {
+			p.size, p.ready, p.least = 0, 0, 0
+		}
+		return nil
+	})
+}
+
+func (s *session) Select(ctx context.Context, _ *release.Record, to release.Colour, from ...release.Colour) error {
+	if s.grow != nil {
+		s.grow()
+	}
 	return s.call(ctx, "select "+to.String(), func() error {
-		switch s.selects {
-		case to:
+		switch {
+		case s.selects == to:
 			return nil
-		case from:
+		case slices.Contains(from, s.selects):
 			s.selects = to
 			return nil
 		default:
@@ -299,8 +418,8 @@ func (s *session) Scale(ctx context.Context, colour release.Colour, size int) er
 		if p == nil {
 			return nil
 		}
-		if colour == s.selects && size < p.size {
-			s.t.Errorf("%s was scaled down while it serves", colour)
+		if slices.Contains(s.serving(), colour) && size < p.size {
+			s.errorf("%s was scaled down while it serves", colour)
 		}
 		p.size, p.ready = size, min(p.ready, size)
 		return nil
@@ -365,6 +484,51 @@ func (s *session) WaitAnswers(ctx context.Context, target string, r release.Rele
 	return seen, err
 }
 
+func (s *session) Clock(ctx context.Context) (at time.Time, err error) {
+	err = s.call(ctx, "clock", func() error {
+		if s.agent == "" {
+			return errors.New("the agent has not told anything yet")
+		}
+		s.clock = s.clock.Add(time.Second)
+		at = s.clock
+		return nil
+	})
+	return at, err
+}
+
+func (s *session) WaitProbe(ctx context.Context, target string, since time.Time, enough func(probe.Tally) (bool, error)) error {
+	return s.call(ctx, "probe of "+target, func() error {
+		if s.agent == "" {
+			return errors.New("there is no agent")
+		}
+		t := probe.Tally{From: since, Last: since.Add(time.Hour), Watched: 3600, Count: probe.Count{OK: 1000}}
+		p := s.colours[s.selects]
+		if target == "preview" {
+			p = s.colours[s.preview]
+		}
+		if p != nil && (target == "live" && s.lossy[p.release.Version] || target == "preview" && s.abrupt[p.release.Version]) {
+			t.Failed, t.Failures = 5, map[probe.Kind]int{probe.Reset: 5}
+		}
+		ok, err := enough(t)
+		if err == nil && !ok {
+			err = errors.New("the prober saw too little")
+		}
+		return err
+	})
+}
+
+func (s *session) Series(string) []probe.Second { return []probe.Second{{Count: probe.Count{OK: 1}}} }
+
+func (s *session) Guarded(ctx context.Context, run string) (report *release.GuardReport, err error) {
+	err = s.call(ctx, "guarded", func() error {
+		if s.guarded != nil && s.guarded.Run == run {
+			report = s.guarded
+		}
+		return nil
+	})
+	return report, err
+}
+
 func (w *world) stored() *release.Record {
 	if w.head == nil {
 		return nil
@@ -408,11 +572,27 @@ func (s *session) Save(ctx context.Context, rec *release.Record) error {
 	})
 }
 
+func (s *session) Find(ctx context.Context, id string) (found *release.Record, err error) {
+	err = s.call(ctx, "find "+id, func() error {
+		for _, rec := range append(slices.Clone(s.archive), s.stored()) {
+			if rec != nil && rec.Release.ID == id && id == fmt.Sprintf("r%d", rec.Number) && rec.Outcome == release.Succeeded {
+				found = rec
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+func (s *session) KeepSeries(ctx context.Context, _ *release.Record, _ []probe.Second) error {
+	return s.call(ctx, "keep the series", func() error { return nil })
+}
+
 func (s *session) put(rec *release.Record) {
 	data, err := json.Marshal(rec)
 	require.NoError(s.t, err)
 	if strings.Contains(string(data), "correct-horse") {
-		s.t.Errorf("the record holds a secret: %s", data)
+		s.errorf("the record holds a secret: %s", data)
 	}
 	s.head = data
 	s.served = s.served || rec.Outcome == release.Succeeded
@@ -420,23 +600,55 @@ func (s *session) put(rec *release.Record) {
 	s.revision = s.world.revision
 }
 
-func (s *session) Lock(ctx context.Context, holder string) (context.Context, func(), error) {
+func (s *session) Lock(ctx context.Context, holder string) (Lock, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.holder != "" {
-		return nil, nil, outcome.Refusef("dagger call status --env=prod", "another run is at work: %s", s.holder)
+		return nil, outcome.Refusef("dagger call status --env=prod", "another run is at work: %s", s.holder)
 	}
-	s.holder = holder
 	held, lose := context.WithCancelCause(ctx)
-	s.lose = lose
-	return held, func() {
-		lose(context.Canceled)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.holder == holder {
-			s.holder = ""
+	s.holder, s.lose, s.stop = holder, lose, ""
+	return &heldLock{session: s, held: held, holder: holder, lose: lose}, nil
+}
+
+func (s *session) AskStop(_ context.Context, by string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holder == "" {
+		return false, nil
+	}
+	s.stop = by
+	s.lose(fmt.Errorf("%w by %s", ErrStopAsked, by))
+	return true, nil
+}
+
+func (s *session) WaitFree(context.Context) error { return nil }
+
+type heldLock struct {
+	session *session
+	held    context.Context
+	holder  string
+	lose    context.CancelCauseFunc
+}
+
+func (l *heldLock) Context() context.Context { return l.held }
+
+func (l *heldLock) Confirm(ctx context.Context) error {
+	return l.session.call(ctx, "confirm", func() error {
+		if l.session.holder != l.holder {
+			return ErrLockLost
 		}
-	}, nil
+		return nil
+	})
+}
+
+func (l *heldLock) Unlock() {
+	l.lose(context.Canceled)
+	l.session.mu.Lock()
+	defer l.session.mu.Unlock()
+	if l.session.holder == l.holder {
+		l.session.holder = ""
+	}
 }
 
 // serves checks that version serves, that nothing else has pods, and that no

@@ -52,7 +52,7 @@ func TestAKilledRunIsUndoneBeforeTheNextDeploys(t *testing.T) {
 
 // Once the old colour may be gone, there is no way back to it.
 func TestARunKilledWhileItRetiresIsFinishedRatherThanUndone(t *testing.T) {
-	for _, call := range []string{"stop agent", "scale blue to 0", "wait gone", "tidy"} {
+	for _, call := range []string{"stop agent", "park blue", "wait gone", "tidy"} {
 		t.Run(call, func(t *testing.T) {
 			w := worldWith(t, "1")
 			s := w.session()

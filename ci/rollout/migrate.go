@@ -15,6 +15,10 @@ func (d *Deployer) migrate(ctx context.Context, rec *release.Record) error {
 	if err := d.Cluster.CreateConfig(ctx, rec, d.Input.Secrets); err != nil {
 		return err
 	}
+	if rec.Kind == release.Rollback {
+		note(rec, "migrate", "the schema stays as it is")
+		return nil
+	}
 	if rec.Release.Env.Migrations == nil {
 		note(rec, "migrate", "no migrations are configured")
 		return nil
@@ -35,4 +39,14 @@ func (d *Deployer) migrate(ctx context.Context, rec *release.Record) error {
 		return fmt.Errorf("the migration said nothing of its result:\n%s", log)
 	}
 	return nil
+}
+
+// forget takes away what belonged to the release alone: its ConfigMap, its Secret
+// and its Job. The schema stays: the version that serves lives on the expanded one
+// too, and taking a migration back could lose data.
+func (d *Deployer) forget(ctx context.Context, rec *release.Record) error {
+	if rec.Restores() { // what a rollback brings back, it did not make
+		return nil
+	}
+	return d.Cluster.DeleteRelease(ctx, rec.Release.ID)
 }

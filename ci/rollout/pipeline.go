@@ -8,34 +8,31 @@ package rollout
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"cutover.dev/ci/agent"
 	"cutover.dev/ci/plan"
+	"cutover.dev/ci/probe"
 	"cutover.dev/ci/release"
 )
 
-// ErrLockLost is the cause with which a run's context ends when another run has
-// taken over.
-var ErrLockLost = errors.New("the lock was lost")
-
-// Steps returns what a deploy does, in order.
+// Steps returns what a run does, in order.
 func (d *Deployer) Steps() []Step {
 	env := d.Input.Env
 	return []Step{
 		{Name: "preflight", Timeout: time.Minute, Do: d.preflight, Undo: Reads()},
-		{Name: "migrate", Timeout: migrateTimeout(env), Do: d.migrate, Undo: Keep("the version that serves lives on the expanded schema too")},
+		{Name: "migrate", Timeout: migrateTimeout(env), Do: d.migrate, Undo: Revert(d.forget)},
 		{Name: "raise", Timeout: env.Raise.Timeout, Do: d.raise, Undo: Revert(d.lower)},
-		{Name: "verify", Timeout: env.Verify.Timeout, Do: d.verify, Undo: Reads()},
-		{Name: "switch", Timeout: env.Verify.Timeout, Do: d.switchOver, Undo: Revert(d.switchBack)},
+		{Name: "verify", Timeout: env.Verify.Timeout + env.Shutdown.Grace, Do: d.verify, Undo: Reads()},
+		{Name: "switch", Timeout: env.Verify.Timeout + env.Switch.Overlap, Do: d.switchOver, Undo: Revert(d.switchBack)},
 		{Name: "verify-live", Timeout: env.Verify.Timeout, Do: d.verifyLive, Undo: Reads()},
-		{Name: "retire", Timeout: env.Shutdown.Grace + time.Minute, Do: d.retire, Undo: Final("the old colour is gone: another deploy brings it back")},
+		{Name: "bake", Timeout: 2*env.Bake.For + env.Verify.Timeout, Do: d.bake, Undo: Reads()},
+		{Name: "retire", Timeout: env.Shutdown.Grace + time.Minute, Do: d.retire, Undo: Final("the old colour is gone: a rollback raises it again")},
 	}
 }
 
-// Deployer carries out a deploy. Its fields are what it works with; all but
-// Notify are required.
+// Deployer carries out a deploy or a rollback. Its fields are what it works
+// with; all but Notify are required.
 type Deployer struct {
 	Input   plan.Input
 	Cluster Cluster
@@ -44,42 +41,82 @@ type Deployer struct {
 	Locker  Locker
 	// Notify is told of every change, see Runner.
 	Notify func(Event)
-	// By says who runs the deploy and from where; Label is the caller's own name
-	// for the run.
+	// By says who runs it and from where; Label is the caller's own name for the
+	// run.
 	By, Label string
+
+	hook func(*Runner) // what a test changes; nil outside tests
 }
 
 // Cluster is what the steps ask of a cluster. Every method may be called again
 // after it was interrupted.
 type Cluster interface {
-	// Watch starts following the application; the waits below need it.
+	// Watch starts following the application; the waits need it.
 	Watch(ctx context.Context) error
 	Observe(ctx context.Context) (plan.Observed, error)
+	Releases
+	Colours
+	Traffic
+}
+
+// Releases holds what belongs to one release and outlives its pods.
+type Releases interface {
 	CreateConfig(ctx context.Context, rec *release.Record, secrets map[string]string) error
+	// Secrets returns the values of a release's Secret.
+	Secrets(ctx context.Context, id string) (map[string]string, error)
 	Migrate(ctx context.Context, rec *release.Record) (log string, err error)
-	ApplyPreview(ctx context.Context, rec *release.Record) error
-	ApplyColour(ctx context.Context, rec *release.Record) error
-	WaitReady(ctx context.Context, rec *release.Record) error
-	Select(ctx context.Context, rec *release.Record, from, to release.Colour) error
-	WaitEndpoints(ctx context.Context, colour release.Colour, size int) error
-	Scale(ctx context.Context, colour release.Colour, size int) error
-	WaitGone(ctx context.Context, colour release.Colour) error
-	DeleteColour(ctx context.Context, colour release.Colour) error
-	DeletePreview(ctx context.Context) error
 	DeleteRelease(ctx context.Context, id string) error
 	Tidy(ctx context.Context, rec *release.Record) error
+}
+
+// Colours are the two sets of pods.
+type Colours interface {
+	// ApplyColour makes the colour's Deployment run the release, without saying by
+	// how many pods.
+	ApplyColour(ctx context.Context, rec *release.Record) error
+	Scale(ctx context.Context, colour release.Colour, size int) error
+	// Size returns how many pods the colour shall have; 0 without a Deployment.
+	Size(ctx context.Context, colour release.Colour) (int, error)
+	// Least returns the minimum of the colour's autoscaler, 0 without one.
+	Least(ctx context.Context, colour release.Colour) (int, error)
+	// SetLeast applies the release's autoscaler to the colour, if it has one, with
+	// that minimum.
+	SetLeast(ctx context.Context, r release.Release, colour release.Colour, least int) error
+	WaitReady(ctx context.Context, r release.Release, colour release.Colour, size int) error
+	// EndOne takes one pod of the colour away, down to size pods, and returns its
+	// name. Called again, it names the same pod.
+	EndOne(ctx context.Context, colour release.Colour, size int) (pod string, err error)
+	WaitEnded(ctx context.Context, pod string) error
+	// Park takes the colour's autoscaler away and brings it down to no pods.
+	Park(ctx context.Context, colour release.Colour) error
+	WaitGone(ctx context.Context, colour release.Colour) error
+	DeleteColour(ctx context.Context, colour release.Colour) error
+}
+
+// Traffic is where requests go.
+type Traffic interface {
+	ApplyPreview(ctx context.Context, rec *release.Record) error
+	DeletePreview(ctx context.Context) error
+	// Select leads the live Service to a colour, provided that it leads to one of
+	// from now, or to the wanted one already.
+	Select(ctx context.Context, rec *release.Record, to release.Colour, from ...release.Colour) error
+	WaitEndpoints(ctx context.Context, colour release.Colour, size int) error
 }
 
 // Agent looks at the application from inside the cluster.
 type Agent interface {
 	StartAgent(ctx context.Context, rec *release.Record, lifetime time.Duration) error
+	// Clock returns the agent's time, as it last told. Moments are compared by its
+	// clock, never by this machine's.
+	Clock(ctx context.Context) (time.Time, error)
 	WaitAnswers(ctx context.Context, target string, r release.Release, inARow int) (agent.Sighting, error)
+	// WaitProbe calls enough with what the target's prober saw since the moment,
+	// now and whenever it saw more, until that returns true or an error.
+	WaitProbe(ctx context.Context, target string, since time.Time, enough func(probe.Tally) (bool, error)) error
+	// Series returns every second that the target's prober saw.
+	Series(target string) []probe.Second
 	StopAgent(ctx context.Context) error
-}
-
-// Locker lets one run at a time work on an application.
-type Locker interface {
-	// Lock takes the lock for holder. The returned context ends, with cause
-	// ErrLockLost, when another holder has it; unlock gives it back.
-	Lock(ctx context.Context, holder string) (held context.Context, unlock func(), err error)
+	// Guarded returns what the agent did for the run when nobody else was there,
+	// nil if nothing.
+	Guarded(ctx context.Context, run string) (*release.GuardReport, error)
 }

@@ -28,5 +28,6 @@ func (d *Deployer) preflight(ctx context.Context, rec *release.Record) error {
 	if seen.Ready[rec.PreviousColour] == 0 {
 		return outcome.Refusef(fmt.Sprintf("kubectl --namespace=%s get pods", rec.Namespace), "no pod of %s, which serves, is ready", rec.PreviousColour)
 	}
-	return nil
+	rec.Pinned, err = d.Cluster.Least(ctx, rec.PreviousColour)
+	return err
 }

@@ -8,8 +8,12 @@ import (
 )
 
 // raise brings the release up on the idle colour, which no user reaches, and
-// the agent beside it.
+// the agent beside it. From here to the end of bake neither colour may become
+// smaller than what serves now.
 func (d *Deployer) raise(ctx context.Context, rec *release.Record) error {
+	if err := d.pin(ctx, rec); err != nil {
+		return err
+	}
 	if err := d.Cluster.ApplyPreview(ctx, rec); err != nil {
 		return err
 	}
@@ -19,11 +23,40 @@ func (d *Deployer) raise(ctx context.Context, rec *release.Record) error {
 	if err := d.Cluster.ApplyColour(ctx, rec); err != nil {
 		return err
 	}
-	if err := d.Cluster.WaitReady(ctx, rec); err != nil {
+	if err := d.Cluster.Scale(ctx, rec.Colour, d.raised(rec)); err != nil {
 		return err
 	}
-	note(rec, "raise", "%d pods of %s ready", rec.Replicas, rec.Colour)
+	if err := d.Cluster.WaitReady(ctx, rec.Release, rec.Colour, d.raised(rec)); err != nil {
+		return err
+	}
+	note(rec, "raise", "%d pods of %s ready", d.raised(rec), rec.Colour)
 	return nil
+}
+
+// raised is the size to raise to: where a pod is to be ended in verify, one more
+// than is needed.
+func (d *Deployer) raised(rec *release.Record) int {
+	if rec.Release.Env.Verify.Drain {
+		return rec.Replicas + 1
+	}
+	return rec.Replicas
+}
+
+// pin keeps the autoscaler of the colour that serves from making it smaller: a
+// rollback has to find it as large as the traffic needs.
+func (d *Deployer) pin(ctx context.Context, rec *release.Record) error {
+	if rec.Pinned == 0 {
+		return nil
+	}
+	return d.Cluster.SetLeast(ctx, *rec.Previous, rec.PreviousColour, max(rec.Pinned, rec.Replicas))
+}
+
+// unpin gives the previous colour's autoscaler its own minimum back.
+func (d *Deployer) unpin(ctx context.Context, rec *release.Record) error {
+	if rec.Pinned == 0 {
+		return nil
+	}
+	return d.Cluster.SetLeast(ctx, *rec.Previous, rec.PreviousColour, rec.Pinned)
 }
 
 // agentLifetime outlasts every step that needs the agent, undo included, so that
@@ -36,23 +69,24 @@ func (d *Deployer) agentLifetime() time.Duration {
 	return total
 }
 
-// lower takes back raise: the idle colour goes, with all that belonged to the
-// release alone. After a first release nothing of it stays.
+// lower takes back raise: the idle colour goes, and after a first release nothing
+// of it stays.
 func (d *Deployer) lower(ctx context.Context, rec *release.Record) error {
+	d.keepSeries(ctx, rec)
 	if err := d.Agent.StopAgent(ctx); err != nil {
 		return err
 	}
 	if err := d.Cluster.DeletePreview(ctx); err != nil {
 		return err
 	}
+	if err := d.unpin(ctx, rec); err != nil {
+		return err
+	}
 	if rec.First() {
 		if err := d.Cluster.DeleteColour(ctx, rec.Colour); err != nil {
 			return err
 		}
-	} else if err := d.Cluster.Scale(ctx, rec.Colour, 0); err != nil {
-		return err
-	}
-	if err := d.Cluster.DeleteRelease(ctx, rec.Release.ID); err != nil {
+	} else if err := d.Cluster.Park(ctx, rec.Colour); err != nil {
 		return err
 	}
 	note(rec, "raise", "%s lowered; users never reached it", rec.Colour)

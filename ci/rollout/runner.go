@@ -1,12 +1,14 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"cutover.dev/ci/outcome"
+	"cutover.dev/ci/probe"
 	"cutover.dev/ci/release"
 )
 
@@ -20,6 +22,11 @@ type Store interface {
 	Begin(ctx context.Context, rec *release.Record) error
 	// Save overwrites the current record.
 	Save(ctx context.Context, rec *release.Record) error
+	// Find returns the newest kept record that ended well with the release, nil if
+	// none is kept.
+	Find(ctx context.Context, releaseID string) (*release.Record, error)
+	// KeepSeries files what the prober saw in each second of the run.
+	KeepSeries(ctx context.Context, rec *release.Record, seconds []probe.Second) error
 }
 
 // ErrConflict says that somebody else wrote the record: this run no longer owns
@@ -60,6 +67,8 @@ type Point struct {
 type Runner struct {
 	Steps []Step
 	Store Store
+	// Lock is what the run holds.
+	Lock Lock
 	// Notify is told of every change, in order. It must return at once and cannot
 	// fail the run. Nil: nobody is told.
 	Notify func(Event)
@@ -67,14 +76,43 @@ type Runner struct {
 	Fault func(Point) error
 }
 
-// undoSaveTimeout bounds the saves that are made after the run's own context
-// has ended.
-const undoSaveTimeout = 30 * time.Second
+// patience is how long an undo waits for a cluster that does not answer. Nothing
+// can be done meanwhile, and what serves goes on serving.
+const patience = 10 * time.Minute
+
+// Resume goes on with a run that was interrupted: forward from its first
+// unfinished step, or backward if it was on its way back or a step had failed.
+// Once the last step has begun there is only forward.
+func (r *Runner) Resume(ctx context.Context, rec *release.Record) error {
+	if rec.Undoing || rec.Outcome == release.Halted || rec.Guard != nil || r.broken(rec) {
+		return r.Undo(ctx, rec, errors.New(cmp.Or(rec.Error, "the run was interrupted")))
+	}
+	return r.Run(ctx, rec)
+}
+
+// broken reports whether a step failed whose failure sends the run back.
+func (r *Runner) broken(rec *release.Record) bool {
+	for _, s := range r.Steps {
+		if st := rec.Step(s.Name); st.State == release.Broken && s.Undo.kind != finals {
+			rec.Error = cmp.Or(rec.Error, fmt.Sprintf("step %s: %s", s.Name, st.Error))
+			return true
+		}
+	}
+	return false
+}
+
+// Final reports whether the run's last step has begun, so that there is no way
+// back.
+func (r *Runner) Final(rec *release.Record) bool {
+	last := r.Steps[len(r.Steps)-1]
+	return last.Undo.kind == finals && rec.Step(last.Name).State != release.Pending
+}
 
 // Run carries out every step that the record does not call done. When one
 // fails, all before it are undone, from the record and in reverse. The error,
 // if any, is an *outcome.Error; the record holds the same.
 func (r *Runner) Run(ctx context.Context, rec *release.Record) error {
+	rec.Outcome = release.Running
 	for _, s := range r.Steps {
 		st := rec.Step(s.Name)
 		if st.State == release.Done || st.State == release.Skipped {
@@ -86,9 +124,8 @@ func (r *Runner) Run(ctx context.Context, rec *release.Record) error {
 		err := r.do(ctx, rec, s, st)
 		switch {
 		case err == nil:
-		case errors.Is(err, ErrConflict), errors.Is(context.Cause(ctx), ErrLockLost):
-			return &outcome.Error{Code: outcome.Halted, Err: fmt.Errorf("step %s: %w", s.Name, err),
-				Now: "another run has taken over; this one stopped and undid nothing", Next: "dagger call status --env=" + rec.Release.Env.Name}
+		case r.lost(ctx, err):
+			return r.overtaken(rec, fmt.Errorf("step %s: %w", s.Name, err))
 		case s.Undo.kind == finals:
 			// There is no way back any more and the new version serves: what could not
 			// be tidied up is worth a note, not an alarm.
@@ -98,9 +135,20 @@ func (r *Runner) Run(ctx context.Context, rec *release.Record) error {
 	}
 	if err := r.finish(ctx, rec, release.Succeeded); err != nil {
 		return &outcome.Error{Code: outcome.Halted, Err: err,
-			Now: "the new version serves, but the record does not say so", Next: "the same command again"}
+			Now: "the new version serves, but the record does not say so", Next: "dagger call resume --env=" + rec.Release.Env.Name}
 	}
 	return nil
+}
+
+// lost reports whether another run has taken over.
+func (r *Runner) lost(ctx context.Context, err error) bool {
+	return errors.Is(err, ErrConflict) || errors.Is(err, ErrLockLost) || errors.Is(context.Cause(ctx), ErrLockLost)
+}
+
+// overtaken ends a run that no longer owns the application. It writes nothing.
+func (r *Runner) overtaken(rec *release.Record, err error) error {
+	return &outcome.Error{Code: outcome.Halted, Err: err,
+		Now: "another run has taken over; this one stopped and undid nothing", Next: "dagger call status --env=" + rec.Release.Env.Name}
 }
 
 // do carries out one step, its intent saved before and its end saved after.
@@ -144,21 +192,26 @@ func (r *Runner) act(ctx context.Context, rec *release.Record, s Step) (err erro
 		return err
 	}
 	if err := s.Do(ctx, rec); err != nil {
-		if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+		switch cause := context.Cause(ctx); {
+		case cause == nil || errors.Is(err, cause) && cause != context.DeadlineExceeded:
+			return err
+		case errors.Is(cause, context.DeadlineExceeded):
 			return fmt.Errorf("not done within %s: %w", s.Timeout, err)
+		default:
+			return fmt.Errorf("%w: %w", cause, err)
 		}
-		return err
 	}
 	return r.fault(s.Name, AfterDo)
 }
 
 // Undo takes back, in reverse order, every step that the record says was begun.
 // It runs to its end also when ctx is cancelled, and halts at the first undo
-// that fails: after that nothing more is touched. why is the reason, and the
-// returned *outcome.Error carries it.
+// that fails: after that nothing more is touched. While the cluster does not
+// answer it waits. why is the reason, and the returned *outcome.Error carries it.
 func (r *Runner) Undo(ctx context.Context, rec *release.Record, why error) error {
+	run := ctx
 	ctx = context.WithoutCancel(ctx)
-	rec.Error = why.Error()
+	rec.Undoing, rec.Error, rec.Outcome = true, why.Error(), release.Running
 	changed := false
 	for i := len(r.Steps) - 1; i >= 0; i-- {
 		s := r.Steps[i]
@@ -171,30 +224,61 @@ func (r *Runner) Undo(ctx context.Context, rec *release.Record, why error) error
 		if s.Undo.kind != reverts {
 			continue
 		}
-		if err := r.undo(ctx, rec, s, st); err != nil {
+		err := r.confirm(ctx, run)
+		if err == nil {
+			err = r.undo(ctx, rec, s, st)
+		}
+		if r.lost(run, err) {
+			return r.overtaken(rec, fmt.Errorf("undo of step %s: %w (it was undone because of: %w)", s.Name, err, why))
+		}
+		if err != nil {
 			return r.halt(ctx, rec, fmt.Errorf("undo of step %s: %w (it was undone because of: %w)", s.Name, err, why))
 		}
 	}
 	return r.undone(ctx, rec, changed, why)
 }
 
-func (r *Runner) undo(ctx context.Context, rec *release.Record, s Step, st *release.Step) error {
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+// confirm waits until the cluster answers and says that the run still has its
+// lock: without an answer nothing is undone.
+func (r *Runner) confirm(ctx, run context.Context) error {
+	if cause := context.Cause(run); errors.Is(cause, ErrLockLost) {
+		return cause
+	}
+	if r.Lock == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	return r.Lock.Confirm(ctx)
+}
+
+func (r *Runner) undo(ctx context.Context, rec *release.Record, s Step, st *release.Step) error {
 	st.State = release.Undoing
-	if err := r.save(ctx, rec, s.Name); err != nil {
+	if err := r.saveDetached(ctx, rec, s.Name); err != nil {
 		return err
 	}
 	r.tell(s.Name, st)
-	if err := r.fault(s.Name, BeforeUndo); err != nil {
-		return err
-	}
-	if err := s.Undo.fn(ctx, rec); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	if err := r.actBack(ctx, rec, s); err != nil {
 		return err
 	}
 	st.State = release.Undone
 	r.tell(s.Name, st)
-	return r.save(ctx, rec, s.Name)
+	return r.saveDetached(ctx, rec, s.Name)
+}
+
+// actBack calls the undo behind its fault point.
+func (r *Runner) actBack(ctx context.Context, rec *release.Record, s Step) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	if err := r.fault(s.Name, BeforeUndo); err != nil {
+		return err
+	}
+	return s.Undo.fn(ctx, rec)
 }
 
 // undone ends a run whose every begun step was taken back.
@@ -213,7 +297,8 @@ func (r *Runner) undone(ctx context.Context, rec *release.Record, changed bool, 
 		failure.Next = e.Next
 	}
 	if err := r.finish(ctx, rec, end); err != nil {
-		return errors.Join(failure, err)
+		failure.Code, failure.Err = outcome.Halted, fmt.Errorf("%w; and the end could not be kept: %w", why, err)
+		failure.Next = "dagger call resume --env=" + rec.Release.Env.Name
 	}
 	return failure
 }
@@ -230,13 +315,24 @@ func serving(rec *release.Record) string {
 // halt ends a run that can neither go on nor back.
 func (r *Runner) halt(ctx context.Context, rec *release.Record, why error) error {
 	rec.Error = why.Error()
+	env := rec.Release.Env.Name
 	failure := &outcome.Error{Code: outcome.Halted, Err: why,
-		Now:  fmt.Sprintf("nothing more was touched; as far as known %s serves", rec.Serving),
-		Next: fmt.Sprintf("dagger call status --env=%[1]s\ndagger call deploy --env=%[1]s   (tries the undo once more, then deploys)", rec.Release.Env.Name)}
+		Now: "nothing more was touched; " + stillServing(rec),
+		Next: fmt.Sprintf("dagger call status --env=%[1]s\ndagger call resume --env=%[1]s   (tries the undo once more)\n"+
+			"dagger call unlock --env=%[1]s --abandon=\"why\"   (when it was put right by hand)", env)}
 	if err := r.finish(context.WithoutCancel(ctx), rec, release.Halted); err != nil {
 		return errors.Join(failure, err)
 	}
 	return failure
+}
+
+// stillServing says what serves as far as a halted run knows.
+func stillServing(rec *release.Record) string {
+	live := rec.ServingRelease()
+	if live == nil {
+		return "as far as known nothing serves"
+	}
+	return fmt.Sprintf("as far as known %s (version %s) serves on %s", live.ID, live.Version, rec.Serving)
 }
 
 // finish keeps the end also of a run that was cancelled.
@@ -246,7 +342,7 @@ func (r *Runner) finish(ctx context.Context, rec *release.Record, end release.Ou
 }
 
 func (r *Runner) saveDetached(ctx context.Context, rec *release.Record, step string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoSaveTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
 	return r.save(ctx, rec, step)
 }

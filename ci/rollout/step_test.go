@@ -46,7 +46,7 @@ func TestTheStepsKeepTheirNamesAndOrder(t *testing.T) {
 	for _, s := range d.Steps() {
 		names = append(names, s.Name)
 	}
-	require.Equal(t, []string{"preflight", "migrate", "raise", "verify", "switch", "verify-live", "retire"}, names)
+	require.Equal(t, []string{"preflight", "migrate", "raise", "verify", "switch", "verify-live", "bake", "retire"}, names)
 }
 
 func TestTheAgentOutlivesEveryStepAndItsUndo(t *testing.T) {

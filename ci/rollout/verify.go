@@ -2,7 +2,10 @@ package rollout
 
 import (
 	"context"
+	"fmt"
 
+	"cutover.dev/ci/outcome"
+	"cutover.dev/ci/probe"
 	"cutover.dev/ci/release"
 )
 
@@ -13,9 +16,15 @@ const (
 )
 
 // verify asks the idle colour, through the preview Service and from inside the
-// cluster, who it is.
+// cluster, who it is, and whether one of its pods can go without a lost request.
 func (d *Deployer) verify(ctx context.Context, rec *release.Record) error {
-	return d.answers(ctx, rec, "verify", previewTarget)
+	if err := d.answers(ctx, rec, "verify", previewTarget); err != nil {
+		return err
+	}
+	if rec.Release.Env.Verify.Drain {
+		return d.drain(ctx, rec)
+	}
+	return nil
 }
 
 // verifyLive asks the same where the users ask.
@@ -29,5 +38,42 @@ func (d *Deployer) answers(ctx context.Context, rec *release.Record, step, targe
 		return err
 	}
 	note(rec, step, "%d fresh connections in a row answered version %s", n, rec.Release.Version)
+	return nil
+}
+
+// drain ends the surplus pod while the agent sends requests to the preview
+// Service. Not one may fail: every later deploy ends all the pods of a colour.
+func (d *Deployer) drain(ctx context.Context, rec *release.Record) error {
+	env := rec.Release.Env
+	begun, err := d.Agent.Clock(ctx)
+	if err != nil {
+		return err
+	}
+	pod, err := d.Cluster.EndOne(ctx, rec.Colour, rec.Replicas)
+	if err != nil {
+		return err
+	}
+	ending, cancel := context.WithTimeout(ctx, env.Shutdown.Grace)
+	defer cancel()
+	if err := d.Cluster.WaitEnded(ending, pod); err != nil {
+		return fmt.Errorf("drain test: %w", err)
+	}
+	ended, err := d.Agent.Clock(ctx)
+	if err != nil {
+		return err
+	}
+	var seen probe.Tally
+	err = d.Agent.WaitProbe(ctx, previewTarget, begun, func(t probe.Tally) (bool, error) {
+		seen = t
+		if t.Failed > 0 {
+			return false, t.Verdict(1, 0)
+		}
+		return t.OK > 0 && t.Last.After(ended), nil
+	})
+	if err != nil {
+		return &outcome.Error{Code: outcome.RolledBack, Err: fmt.Errorf("drain test: while pod %s ended, %w", pod, err),
+			Next: "let the application answer all its requests after SIGTERM and say `Connection: close`, or give it more time: shutdown in envs/" + env.Name + ".yaml"}
+	}
+	note(rec, "verify", "%s; a pod ended under load: 0 of %d requests failed", rec.Step("verify").Note, seen.OK)
 	return nil
 }

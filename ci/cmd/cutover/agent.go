@@ -2,17 +2,23 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
 
 	"cutover.dev/ci/agent"
+	"cutover.dev/ci/kube"
 	"cutover.dev/ci/migrate"
 	"cutover.dev/ci/outcome"
+	"cutover.dev/ci/probe"
 	"cutover.dev/ci/redact"
+	"cutover.dev/ci/release"
 )
 
 // agentCommand is what runs in the cluster, from the bundle.
@@ -23,25 +29,112 @@ func agentCommand(secrets *redact.Secrets) *cobra.Command {
 }
 
 func agentWatchCommand() *cobra.Command {
-	var targets []string
+	var o watchOptions
 	cmd := &cobra.Command{
 		Use:   "watch",
-		Short: "Asks the application who it is, over and over, and prints what it sees",
+		Short: "Asks the application who it is, sends it requests, and guards its users; prints what it sees",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var list []agent.Target
-			for _, t := range targets {
-				name, url, ok := strings.Cut(t, "=")
-				if !ok {
-					return usageError{fmt.Errorf("--target=%s: want NAME=URL", t)}
-				}
-				list = append(list, agent.Target{Name: name, URL: url})
+			c, err := o.config()
+			if err != nil {
+				return err
 			}
-			return agent.Watch(cmd.Context(), cmd.OutOrStdout(), list)
+			return agent.Watch(cmd.Context(), cmd.OutOrStdout(), c)
 		},
 	}
-	cmd.Flags().StringArrayVar(&targets, "target", nil, "NAME=URL of a version path to ask; may be repeated")
+	o.flags(cmd)
 	return cmd
+}
+
+// watchOptions are the flags of `agent watch`.
+type watchOptions struct {
+	run             string
+	targets, probes []string
+	load            probe.Config
+	write, slow     probe.Request
+
+	guard            bool
+	namespace, app   string
+	colour, previous string
+	tolerate         int
+}
+
+func (o *watchOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.run, "run", "", "the run that this is for; every request of a probe carries it in the header Cutover-Probe")
+	f.StringArrayVar(&o.targets, "target", nil, "NAME=URL of a version path to ask; may be repeated")
+	f.StringArrayVar(&o.probes, "probe", nil, "NAME=URL to send requests to, from the first answer of the target NAME on; may be repeated")
+	f.IntVar(&o.load.Rate, "rate", 20, "requests per second of each probe")
+	f.StringVar(&o.load.Read.Path, "read", "/", "path to read")
+	f.StringVar(&o.write.Path, "write", "", "path to post to; without it nothing is written")
+	f.StringVar(&o.write.Body, "body", "", "what to post; {n} counts the requests, {nonce} is drawn for each")
+	f.StringVar(&o.slow.Path, "slow", "", "path of a request that takes long; without it there is none")
+	f.DurationVar(&o.load.Timeout, "timeout", 5*time.Second, "limit for one request")
+	f.StringVar(&o.load.VersionHeader, "version-header", "", "response header that tells the version")
+	f.BoolVar(&o.guard, "guard", false, "switch back when the run has died and requests are lost; needs --run, --namespace, --app, --colour and the probe live")
+	f.StringVar(&o.namespace, "namespace", "", "the application's namespace")
+	f.StringVar(&o.app, "app", "", "the application's name")
+	f.StringVar(&o.colour, "colour", "", "the colour that the run switches to")
+	f.StringVar(&o.previous, "previous", "", "the colour to switch back to; without it the guard only records")
+	f.IntVar(&o.tolerate, "tolerate", 0, "how many requests may fail after the switch")
+}
+
+func (o *watchOptions) config() (agent.Config, error) {
+	var c agent.Config
+	for _, t := range o.targets {
+		name, url, ok := strings.Cut(t, "=")
+		if !ok {
+			return c, usageError{fmt.Errorf("--target=%s: want NAME=URL", t)}
+		}
+		c.Targets = append(c.Targets, agent.Target{Name: name, URL: url})
+	}
+	if o.write.Path != "" {
+		o.write.Method = http.MethodPost // also without a body
+		o.load.Write = &o.write
+	}
+	if o.slow.Path != "" {
+		o.load.Slow = &o.slow
+	}
+	o.load.Header = map[string]string{"Cutover-Probe": o.run}
+	for _, p := range o.probes {
+		name, url, ok := strings.Cut(p, "=")
+		if !ok {
+			return c, usageError{fmt.Errorf("--probe=%s: want NAME=URL", p)}
+		}
+		load := o.load
+		load.URL = url
+		c.Probes = append(c.Probes, agent.Probe{Name: name, Config: load})
+	}
+	if !o.guard {
+		return c, nil
+	}
+	var err error
+	c.Guard, err = o.guarding()
+	return c, err
+}
+
+// apiTimeout bounds one request of the guard's: one to an API server that has
+// vanished must end, to be made again.
+const apiTimeout = 10 * time.Second
+
+// guarding connects the guard to the cluster that it runs in.
+func (o *watchOptions) guarding() (*agent.Guard, error) {
+	if o.run == "" || o.namespace == "" || o.app == "" || o.colour == "" {
+		return nil, usageError{errors.New("--guard needs --run, --namespace, --app and --colour")}
+	}
+	cfg, err := rest.InClusterConfig()
+	if err != nil {
+		return nil, fmt.Errorf("guard: %w", err)
+	}
+	cfg.Timeout, cfg.UserAgent = apiTimeout, "cutover-agent"
+	cluster, err := kube.New(cfg, o.namespace, o.app, "")
+	if err != nil {
+		return nil, err
+	}
+	return &agent.Guard{
+		Cluster: kube.NewGuard(cluster), Run: o.run,
+		Colour: release.Colour(o.colour), Previous: release.Colour(o.previous), Tolerated: o.tolerate,
+	}, nil
 }
 
 func agentMigrateCommand(secrets *redact.Secrets) *cobra.Command {

@@ -29,6 +29,7 @@ type offer struct {
 	migrations  string
 	input       plan.Input
 	committed   string
+	ancestry    string
 	format      string
 }
 
@@ -43,6 +44,9 @@ func (o *offer) flags(cmd *cobra.Command) {
 	f.StringVar(&o.input.Version, "version", "", "what the application answers on its version path")
 	f.StringVar(&o.input.Commit, "commit", "", "commit that the image was built from")
 	f.StringVar(&o.committed, "committed", "", "the commit's committer time, RFC 3339")
+	f.StringVar(&o.ancestry, "ancestry", "", "file with the output of git rev-list --parents; a first line \"shallow\" says that it is cut off")
+	f.StringVar(&o.input.AllowOlder, "allow-older", "", "why an older commit may replace a newer one")
+	f.StringVar(&o.input.Adopt, "adopt", "", "why the Service is cutover's again, after another program wrote its selector")
 	f.StringVar(&o.format, "format", "text", "text or json")
 }
 
@@ -64,6 +68,9 @@ func (o *offer) open(ctx context.Context, secrets *redact.Secrets) (*kube.Cluste
 			return nil, outcome.Refusef("git log -1 --format=%cI", "--committed: %w", err)
 		}
 		o.input.CommittedAt = new(t.UTC())
+	}
+	if o.input.Ancestry, err = readAncestry(o.ancestry); err != nil {
+		return nil, err
 	}
 	if o.input.Env.Migrations != nil {
 		if o.input.Migrations, err = readMigrations(o.migrations); err != nil {
@@ -89,6 +96,18 @@ func connect(ctx context.Context, kubeconfig string, env config.Env, secrets *re
 		return nil, err
 	}
 	return cluster, cluster.Reach(ctx)
+}
+
+func readAncestry(path string) (plan.Ancestry, error) {
+	if path == "" {
+		return plan.Ancestry{}, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return plan.Ancestry{}, outcome.Refusef("git rev-list --parents HEAD > FILE", "--ancestry: %w", err)
+	}
+	defer f.Close()
+	return plan.ReadAncestry(f)
 }
 
 func readMigrations(dir string) (map[string][]byte, error) {
@@ -156,25 +175,35 @@ func deployCommand(secrets *redact.Secrets) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d := &rollout.Deployer{
-				Input: o.input, Cluster: cluster, Agent: cluster, Store: kube.NewStore(cluster), Locker: cluster,
-				By: by, Label: label,
-				Notify: func(e rollout.Event) { fmt.Fprintln(cmd.ErrOrStderr(), report.Line(e)) },
-			}
+			d := deployer(cmd, cluster, o.input)
+			d.By, d.Label = by, label
 			rec, err := d.Deploy(cmd.Context())
-			if rec == nil {
-				return err
-			}
-			if printErr := printRecord(cmd, rec, o.format); printErr != nil && err == nil {
-				return printErr
-			}
-			return err
+			return ended(cmd, rec, err, o.format)
 		},
 	}
 	o.flags(cmd)
-	cmd.Flags().StringVar(&by, "by", "cutover", "who deploys, as the lock and the record say it")
+	cmd.Flags().StringVar(&by, "by", "cutover", "who deploys and from where, as the lock and the record say it")
 	cmd.Flags().StringVar(&label, "run-id", "", "the caller's own name for this run, such as a CI job's number")
 	return cmd
+}
+
+// deployer works on a cluster and tells what it does on the error stream.
+func deployer(cmd *cobra.Command, cluster *kube.Cluster, input plan.Input) *rollout.Deployer {
+	return &rollout.Deployer{
+		Input: input, Cluster: cluster, Agent: cluster, Store: kube.NewStore(cluster), Locker: cluster,
+		Notify: func(e rollout.Event) { fmt.Fprintln(cmd.ErrOrStderr(), report.Line(e)) },
+	}
+}
+
+// ended prints the record of a run, if there is one, and returns how it ended.
+func ended(cmd *cobra.Command, rec *release.Record, err error, format string) error {
+	if rec == nil {
+		return err
+	}
+	if printErr := printRecord(cmd, rec, format); printErr != nil && err == nil {
+		return printErr
+	}
+	return err
 }
 
 func printRecord(cmd *cobra.Command, rec *release.Record, format string) error {

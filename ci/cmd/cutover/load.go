@@ -16,11 +16,12 @@ func agentLoadCommand() *cobra.Command {
 	var (
 		c     probe.Config
 		write probe.Request
+		slow  probe.Request
 		limit time.Duration
 	)
 	cmd := &cobra.Command{
 		Use:   "load",
-		Short: "Sends a steady load, half on fresh connections, and counts what was lost",
+		Short: "Sends a steady load, on fresh and on kept connections, and counts what was lost",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), limit)
@@ -34,6 +35,9 @@ func agentLoadCommand() *cobra.Command {
 			}
 			if write.Path != "" {
 				c.Write = &write
+			}
+			if slow.Path != "" {
+				c.Slow = &slow
 			}
 			result, err := probe.Run(ctx, c)
 			if err != nil {
@@ -53,6 +57,7 @@ func agentLoadCommand() *cobra.Command {
 	f.StringVar(&c.Read.Path, "read", "/", "path to read")
 	f.StringVar(&write.Path, "write", "", "path to post to; without it nothing is written")
 	f.StringVar(&write.Body, "body", "", "what to post; {n} counts the requests")
+	f.StringVar(&slow.Path, "slow", "", "path whose answer takes long: one request of nine")
 	f.StringVar(&c.VersionHeader, "version-header", "", "response header that tells the version")
 	return cmd
 }

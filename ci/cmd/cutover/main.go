@@ -56,6 +56,7 @@ func root(secrets *redact.Secrets) *cobra.Command {
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.AddCommand(configCommand(), planCommand(secrets), deployCommand(secrets), statusCommand(secrets), agentCommand(secrets))
+	cmd.AddCommand(configCommand(), planCommand(secrets), deployCommand(secrets), resumeCommand(secrets), rollbackCommand(secrets),
+		statusCommand(secrets), historyCommand(secrets), unlockCommand(secrets), agentCommand(secrets))
 	return cmd
 }

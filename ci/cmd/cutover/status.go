@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -12,21 +11,13 @@ import (
 )
 
 func statusCommand(secrets *redact.Secrets) *cobra.Command {
-	var (
-		from       source
-		kubeconfig string
-		format     string
-	)
+	var s site
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Says what serves, who is at work, and how the last run ended",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			env, err := from.load()
-			if err != nil {
-				return err
-			}
-			cluster, err := connect(cmd.Context(), kubeconfig, env, secrets)
+			cluster, env, err := s.open(cmd.Context(), secrets)
 			if err != nil {
 				return err
 			}
@@ -38,7 +29,7 @@ func statusCommand(secrets *redact.Secrets) *cobra.Command {
 			if err != nil {
 				return outcome.Failf("the same command again", "%w", err)
 			}
-			text, err := report.Status(env, seen, holder, format)
+			text, err := report.Status(env, seen, holder, s.format)
 			if err != nil {
 				return err
 			}
@@ -46,8 +37,6 @@ func statusCommand(secrets *redact.Secrets) *cobra.Command {
 			return nil
 		},
 	}
-	from.flags(cmd)
-	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig file; its current context is used")
-	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	s.flags(cmd)
 	return cmd
 }

@@ -4,19 +4,22 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/watch"
 
 	"cutover.dev/ci/probe"
 )
 
-// Traffic is what a load sends, half of it on fresh connections.
+// Traffic is what a load sends, as many requests on fresh connections as on kept
+// ones.
 type Traffic struct {
 	// Name is the pod's.
 	Name string
@@ -24,6 +27,9 @@ type Traffic struct {
 	Rate int
 	// Read is the path of the reads; Write that of the writes, empty for none.
 	Read, Write string
+	// Slow is a path whose answer takes long, empty for none: one such request for
+	// every four fresh and four kept.
+	Slow string
 	// AtMost ends the load when nobody stops it.
 	AtMost time.Duration
 }
@@ -51,6 +57,9 @@ func (s *Stage) StartLoad(ctx context.Context, bundle string, t Traffic) (*Load,
 	if t.Write != "" {
 		args = append(args, "--write="+t.Write, `--body={"title":"note {n}","body":"written under load"}`)
 	}
+	if t.Slow != "" {
+		args = append(args, "--slow="+t.Slow)
+	}
 	pods := s.Client.CoreV1().Pods(s.Namespace)
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: t.Name},
@@ -73,19 +82,40 @@ func (s *Stage) StartLoad(ctx context.Context, bundle string, t Traffic) (*Load,
 		case <-l.changed:
 			return l, nil
 		case <-l.ended:
-			return nil, fmt.Errorf("the load ended before it began: %w", l.err)
+			return nil, fmt.Errorf("the load ended before it began: %w", l.ending())
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 }
 
+// follow reads the load's output to its last line. When the API server or the
+// kubelet dies, the stream breaks: then it is read again from its start, and what
+// was read before counts once.
 func (l *Load) follow(ctx context.Context) {
 	defer close(l.ended)
+	pods := l.stage.Client.CoreV1().Pods(l.stage.Namespace)
+	for {
+		pod, err := pods.Get(ctx, l.name, metav1.GetOptions{})
+		over := apierrors.IsNotFound(err) || err == nil && (pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed)
+		if err == nil {
+			err = l.read(ctx)
+		}
+		if l.whole() || over || ctx.Err() != nil {
+			l.fail(errors.Join(err, ctx.Err()))
+			return
+		}
+		select { // a stream that ended at once must not be asked for in a tight loop
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (l *Load) read(ctx context.Context) error {
 	stream, err := l.stage.Client.CoreV1().Pods(l.stage.Namespace).GetLogs(l.name, &corev1.PodLogOptions{Follow: true}).Stream(ctx)
 	if err != nil {
-		l.err = err
-		return
+		return err
 	}
 	defer stream.Close()
 	lines := bufio.NewScanner(stream)
@@ -93,7 +123,7 @@ func (l *Load) follow(ctx context.Context) {
 	for lines.Scan() {
 		l.line(lines.Bytes())
 	}
-	l.err = lines.Err()
+	return lines.Err()
 }
 
 // line takes one line of the load's output: a second, or at last the result.
@@ -110,11 +140,50 @@ func (l *Load) line(text []byte) {
 		l.err = fmt.Errorf("the load said: %s", text)
 		return
 	}
+	if n := len(l.seconds); n > 0 && !s.At.After(l.seconds[n-1].At) {
+		return
+	}
 	l.seconds = append(l.seconds, s)
 	select {
 	case l.changed <- struct{}{}:
 	default:
 	}
+}
+
+// whole reports whether the last line was read.
+func (l *Load) whole() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.result != nil
+}
+
+func (l *Load) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = errors.Join(l.err, err)
+}
+
+// ending is why there is nothing more to read, to be asked when it has ended.
+func (l *Load) ending() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// Seconds returns what was counted so far.
+func (l *Load) Seconds() []probe.Second {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.seconds)
+}
+
+// Since adds up what was counted from a moment on.
+func (l *Load) Since(from time.Time) probe.Tally {
+	t := probe.Tally{From: from}
+	for _, s := range l.Seconds() {
+		t.Add(s)
+	}
+	return t
 }
 
 // Past waits until the load has gone on for a whole second that began after t.
@@ -129,7 +198,7 @@ func (l *Load) Past(ctx context.Context, t time.Time) error {
 		select {
 		case <-l.changed:
 		case <-l.ended:
-			return fmt.Errorf("the load ended too soon: %w", l.err)
+			return fmt.Errorf("the load ended too soon: %w", l.ending())
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -138,6 +207,9 @@ func (l *Load) Past(ctx context.Context, t time.Time) error {
 
 // Stop ends the load and returns every second of it and the whole.
 func (l *Load) Stop(ctx context.Context) ([]probe.Second, probe.Result, error) {
+	// Its last line can be read only by a stream that is open when it ends. That a
+	// load has ended already is no mistake.
+	_ = l.Past(ctx, time.Now())
 	// The pod is asked to end by its deletion; its log is followed to the last line.
 	if err := l.stage.Client.CoreV1().Pods(l.stage.Namespace).Delete(ctx, l.name, metav1.DeleteOptions{}); err != nil {
 		return nil, probe.Result{}, err
@@ -157,23 +229,8 @@ func (l *Load) Stop(ctx context.Context) ([]probe.Second, probe.Result, error) {
 
 // waitPod waits until the pod is as wanted.
 func (s *Stage) waitPod(ctx context.Context, name string, wanted func(*corev1.Pod) bool) error {
-	pods := s.Client.CoreV1().Pods(s.Namespace)
-	w, err := pods.Watch(ctx, metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", name).String()})
-	if err != nil {
-		return err
-	}
-	defer w.Stop()
-	for {
-		select {
-		case event, open := <-w.ResultChan():
-			if !open {
-				return fmt.Errorf("the watch of pod %s ended", name)
-			}
-			if p, ok := event.Object.(*corev1.Pod); ok && event.Type != watch.Deleted && wanted(p) {
-				return nil
-			}
-		case <-ctx.Done():
-			return fmt.Errorf("pod %s: %w", name, ctx.Err())
-		}
-	}
+	return s.awaitPods(ctx, func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", name).String()
+	},
+		func(pods []*corev1.Pod) bool { return len(pods) > 0 && wanted(pods[0]) })
 }

@@ -12,7 +12,7 @@ import (
 
 // Record returns the application's current record, as the cluster holds it.
 func (s *Stage) Record(ctx context.Context) (*release.Record, error) {
-	head, err := s.Client.CoreV1().ConfigMaps(s.Namespace).Get(ctx, release.Names{App: "notes"}.Head(), metav1.GetOptions{})
+	head, err := s.Client.CoreV1().ConfigMaps(s.Namespace).Get(ctx, Names.Head(), metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("read the record: %w", err)
 	}

@@ -1,16 +1,14 @@
-// Package stage sets up what the demonstration and the end-to-end tests play on:
-// a namespace with a database in a real cluster, the `dagger` command as its
-// users call it, and a steady load from a pod inside the cluster.
+// Package stage sets up what the demonstration, the measurements and the
+// end-to-end tests play on: a namespace with a database in a real cluster, the
+// `dagger` command as its users call it, cutover's own program, and a steady load
+// from a pod inside the cluster.
 package stage
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -20,13 +18,15 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"cutover.dev/ci/release"
 )
 
 // Stage is a repository that is deployed to a namespace of a cluster.
 type Stage struct {
 	// Root is cutover's repository: the Dagger module.
 	Root string
-	// Source is the application's repository; usually Root itself.
+	// Source is the application's repository: Root itself, or what Copy made.
 	Source string
 	// Kubeconfig is a file; Registry a host and port that cluster and engine reach.
 	Kubeconfig, Registry string
@@ -37,6 +37,9 @@ type Stage struct {
 
 	Client kubernetes.Interface
 }
+
+// Names are those of everything that is made for the example application.
+var Names = release.Names{App: "notes"}
 
 // Open returns the stage that KUBECONFIG and REGISTRY lead to.
 func Open(root, namespace string) (*Stage, error) {
@@ -51,59 +54,6 @@ func Open(root, namespace string) (*Stage, error) {
 	config.QPS, config.Burst = 50, 100
 	s.Client, err = kubernetes.NewForConfig(config)
 	return s, err
-}
-
-// Call is one call of the `dagger` command and how it ended.
-type Call struct {
-	Stdout, Stderr string
-	Code           int
-	Took           time.Duration
-	Start, End     time.Time
-}
-
-// Error is what the command ended with, without the progress before it.
-func (c Call) Error() string {
-	_, text, _ := strings.Cut(c.Stderr, "\nError: ")
-	return text
-}
-
-// Output is everything that was printed.
-func (c Call) Output() string { return c.Stdout + c.Stderr }
-
-// Dagger calls a function of the module as a user would. progress, if not nil,
-// is shown the progress as it comes.
-func (s *Stage) Dagger(ctx context.Context, progress io.Writer, args ...string) (Call, error) {
-	args = append([]string{"call", "--progress=plain", "--source=" + s.Source, "--repository=" + s.Registry + "/notes"}, args...)
-	return run(ctx, s.Root, progress, "dagger", args...)
-}
-
-// Cluster returns the flags that lead a function to the stage's cluster.
-func (s *Stage) Cluster() []string { return []string{"--kubeconfig=file://" + s.Kubeconfig} }
-
-// Secrets returns the flag with the stage's secrets.
-func (s *Stage) Secrets() []string { return []string{"--secrets=file://" + s.secretsFile()} }
-
-func (s *Stage) secretsFile() string {
-	return filepath.Join(os.TempDir(), "cutover-"+s.Namespace+".secrets.env")
-}
-
-func run(ctx context.Context, dir string, progress io.Writer, program string, args ...string) (Call, error) {
-	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
-	cmd.Env = append(os.Environ(), "NO_COLOR=1")
-	if progress != nil {
-		cmd.Stderr = io.MultiWriter(&stderr, progress)
-	}
-	c := Call{Start: time.Now()}
-	err := cmd.Run()
-	c.End = time.Now()
-	c.Took = c.End.Sub(c.Start)
-	c.Stdout, c.Stderr, c.Code = stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()
-	if exit := new(exec.ExitError); errors.As(err, &exit) {
-		err = nil // how it ended is in Code
-	}
-	return c, err
 }
 
 // Set makes the namespace anew, with a PostgreSQL in it, and writes the file

@@ -1,0 +1,35 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"cutover.dev/ci/probe"
+	"cutover.dev/ci/release"
+)
+
+// bake watches the new version serve, for as long as is configured, and judges
+// every request since the switch began. Only seconds that the prober saw count:
+// a run that was killed and resumed goes on where the agent was not blind.
+func (d *Deployer) bake(ctx context.Context, rec *release.Record) error {
+	env := rec.Release.Env
+	watched := int((env.Bake.For + time.Second - 1) / time.Second)
+	err := d.Agent.WaitProbe(ctx, liveTarget, *rec.Switched, func(t probe.Tally) (bool, error) {
+		rec.Probe = &t
+		if t.Failed > env.Probe.Tolerate {
+			return false, t.Verdict(env.Probe.Samples, env.Probe.Tolerate)
+		}
+		return t.Watched >= watched && t.Verdict(env.Probe.Samples, env.Probe.Tolerate) == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("since the switch, %w", err)
+	}
+	note(rec, "bake", "watched for %d s: %s", rec.Probe.Watched, lost(rec.Probe))
+	return nil
+}
+
+// lost says how many requests failed, of how many.
+func lost(t *probe.Tally) string {
+	return fmt.Sprintf("%d of %d requests failed since the switch", t.Failed, t.OK+t.Failed)
+}

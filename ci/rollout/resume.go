@@ -1,0 +1,115 @@
+package rollout
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"cutover.dev/ci/outcome"
+	"cutover.dev/ci/plan"
+	"cutover.dev/ci/release"
+)
+
+// Resume goes on with the run that was interrupted, from its record: forward
+// from its first unfinished step, or backward if it was on its way back.
+// d.Input needs the environment, and the secrets when the run was interrupted
+// before it had made its own. It returns the run's record.
+func (d *Deployer) Resume(ctx context.Context) (*release.Record, error) {
+	return d.carryOn(ctx, func(ctx context.Context, r *Runner, rec *release.Record) error { return r.Resume(ctx, rec) })
+}
+
+// TakeBack undoes the run that was interrupted or halted, from its record, so
+// that what served before serves. Once its last step has begun it is finished
+// instead.
+func (d *Deployer) TakeBack(ctx context.Context) (*release.Record, error) {
+	return d.carryOn(ctx, takeBack)
+}
+
+// carryOn takes the lock and hands over the unfinished run.
+func (d *Deployer) carryOn(ctx context.Context, on func(context.Context, *Runner, *release.Record) error) (*release.Record, error) {
+	nothing := outcome.Refusef("dagger call status --env="+d.Input.Env.Name, "no run of %s is unfinished: there is nothing to go on with", d.Input.Env.App)
+	rec, err := d.unfinished(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if rec == nil {
+		return nil, nothing
+	}
+	lock, err := d.start(ctx, rec.Run) // its agent knows the run, whoever carries it on
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Unlock()
+	ctx = lock.Context()
+	if rec, err = d.unfinished(ctx); err != nil { // it may have ended meanwhile
+		return nil, err
+	}
+	if rec == nil {
+		return nil, nothing
+	}
+	return rec, on(ctx, d.as(rec).runner(lock), rec)
+}
+
+// recover takes back what a killed or halted run left, before a new one begins.
+func (d *Deployer) recover(ctx context.Context, lock Lock) error {
+	rec, err := d.unfinished(ctx)
+	if err != nil || rec == nil {
+		return err
+	}
+	d.tell(Event{State: release.Undoing, Note: fmt.Sprintf("run %s did not finish (%s): it is settled first", rec.Run, rec.Outcome)})
+	err = takeBack(ctx, d.as(rec).runner(lock), rec)
+	if outcome.CodeOf(err) == outcome.Halted {
+		return err
+	}
+	return nil // undone, or finished: which is what was wanted
+}
+
+func takeBack(ctx context.Context, r *Runner, rec *release.Record) error {
+	if r.Final(rec) && rec.Guard == nil {
+		return r.Run(ctx, rec) // there is no way back any more, only forward
+	}
+	return r.Undo(ctx, rec, errors.New(cmp.Or(rec.Error, fmt.Sprintf("run %s was interrupted", rec.Run))))
+}
+
+// unfinished returns the record of the run that has not finished, with what the
+// agent did since; nil when there is none.
+func (d *Deployer) unfinished(ctx context.Context) (*release.Record, error) {
+	rec, err := d.Store.Load(ctx)
+	if err != nil || rec == nil || rec.Finished() {
+		return nil, err
+	}
+	if err := d.as(rec).knows(rec); err != nil {
+		return nil, err
+	}
+	guarded, err := d.Agent.Guarded(ctx, rec.Run)
+	if err != nil || guarded == nil || guarded.State == release.GuardIntended {
+		return rec, err // an intent without its end changed nothing that an undo cannot see
+	}
+	rec.Guard = guarded
+	if guarded.State == release.GuardSwitchedBack {
+		rec.Serving = rec.PreviousColour
+	}
+	rec.Error = fmt.Sprintf("nobody was at work, and the agent judged: %s", guarded.Evidence)
+	return rec, nil
+}
+
+// as returns the deployer of a run that another process began: its steps follow
+// from that run's configuration.
+func (d *Deployer) as(rec *release.Record) *Deployer {
+	return &Deployer{Input: plan.Input{Env: rec.Release.Env, Secrets: d.Input.Secrets}, Cluster: d.Cluster, Agent: d.Agent, Store: d.Store, Locker: d.Locker, Notify: d.Notify, hook: d.hook}
+}
+
+// knows refuses a run of other steps than these.
+func (d *Deployer) knows(rec *release.Record) error {
+	steps := d.Steps()
+	same := len(steps) == len(rec.Steps)
+	for i := 0; same && i < len(steps); i++ {
+		same = steps[i].Name == rec.Steps[i].Name
+	}
+	if same {
+		return nil
+	}
+	return outcome.Refusef("the cutover version that began it, with `resume` or `rollback`",
+		"run %s was begun by another version of cutover, whose steps are not these; it must be ended by that version", rec.Run)
+}

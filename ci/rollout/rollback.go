@@ -1,0 +1,150 @@
+package rollout
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"cutover.dev/ci/outcome"
+	"cutover.dev/ci/release"
+)
+
+// SecretsOf says which secrets a rollback hands to the release it brings back.
+type SecretsOf string
+
+// The choices of a rollback.
+const (
+	// ThenSecrets are the release's own, as they were.
+	ThenSecrets SecretsOf = "release"
+	// NowSecrets are those of the release that serves now: for a password that was
+	// changed since.
+	NowSecrets SecretsOf = "current"
+)
+
+// Rollback brings a release back that served before: to, or without it the one
+// before the present. A run that has not finished is taken back instead, which
+// is one switch: by its own process if that lives, else from its record. It
+// returns the run's record.
+func (d *Deployer) Rollback(ctx context.Context, to string, secrets SecretsOf) (*release.Record, error) {
+	asked, err := d.Locker.AskStop(ctx, d.By)
+	if err != nil {
+		return nil, err
+	}
+	if asked {
+		d.tell(Event{State: release.Undoing, Note: "a run is at work: it was asked to go back"})
+		return d.followStop(ctx)
+	}
+	current, err := d.Store.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if current != nil && !current.Outcome.Finished() {
+		if to != "" && (current.Previous == nil || to != current.Previous.ID) {
+			return nil, outcome.Refusef("dagger call rollback --env="+d.Input.Env.Name+"   (takes that run back; then this command again)",
+				"run %s has not finished: only what served before it can be brought back now", current.Run)
+		}
+		rec, err := d.TakeBack(ctx)
+		return rec, wanted(err)
+	}
+	target, err := d.target(ctx, current, to)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.restore(ctx, current, target, secrets); err != nil {
+		return nil, err
+	}
+	return d.Deploy(ctx)
+}
+
+// followStop waits until the run that was asked to go back has ended.
+func (d *Deployer) followStop(ctx context.Context) (*release.Record, error) {
+	if err := d.Locker.WaitFree(ctx); err != nil {
+		return nil, err
+	}
+	rec, err := d.Store.Load(ctx)
+	switch {
+	case err != nil || rec == nil:
+		return nil, err
+	case rec.Outcome == release.RolledBack:
+		return rec, nil
+	case !rec.Outcome.Finished(): // it died before it had gone all the way back
+		rec, err := d.TakeBack(ctx)
+		return rec, wanted(err)
+	default:
+		return rec, outcome.Refusef("dagger call rollback --env="+d.Input.Env.Name+"   (once more: brings back what served before it)",
+			"run %s ended as %q before it could go back", rec.Run, rec.Outcome)
+	}
+}
+
+// wanted is nil for a run that was taken back, which is what was wanted.
+func wanted(err error) error {
+	if outcome.CodeOf(err) == outcome.RolledBack {
+		return nil
+	}
+	return err
+}
+
+// target returns the release to bring back.
+func (d *Deployer) target(ctx context.Context, current *release.Record, to string) (*release.Release, error) {
+	history := "dagger call history --env=" + d.Input.Env.Name
+	if current == nil || current.ServingRelease() == nil {
+		return nil, outcome.Refusef(history, "nothing serves: there is nothing to roll back")
+	}
+	live := current.ServingRelease()
+	if to == "" {
+		made, err := d.Store.Find(ctx, live.ID)
+		if err != nil {
+			return nil, err
+		}
+		if made == nil || made.Previous == nil {
+			return nil, outcome.Refusef(history, "no record says what served before %s", live.ID)
+		}
+		to = made.Previous.ID
+	}
+	rec, err := d.Store.Find(ctx, to)
+	switch {
+	case err != nil:
+		return nil, err
+	case rec == nil:
+		return nil, outcome.Refusef(history, "release %s is not among the kept ones that served", to)
+	}
+	return &rec.Release, nil
+}
+
+// restore makes the input ask for the release as it was.
+func (d *Deployer) restore(ctx context.Context, current *release.Record, target *release.Release, from SecretsOf) error {
+	r, id := *target, target.ID
+	switch from {
+	case ThenSecrets:
+	case NowSecrets:
+		id = current.ServingRelease().ID
+		if r.ID != id {
+			r.ID = "" // a Secret is immutable: other values are another release
+		}
+	default:
+		return outcome.Refusef("the same command with --secrets=release or --secrets=current", "--secrets=%s is neither", from)
+	}
+	values, err := d.Cluster.Secrets(ctx, id)
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(values, func(name, _ string) bool { return !slices.Contains(r.Env.Secrets.Required, name) })
+	if missing := lacking(r.Env.Secrets.Required, values); missing != "" {
+		return outcome.Refusef(fmt.Sprintf("dagger call rollback --env=%s --to=%s --secrets=current   (or =release)", r.Env.Name, target.ID),
+			"release %s needs secrets that release %s does not have: %s", target.ID, id, missing)
+	}
+	d.Input.Env, d.Input.Restore, d.Input.Secrets = r.Env, &r, values
+	return nil
+}
+
+func lacking(required []string, values map[string]string) string {
+	var missing []string
+	for _, name := range required {
+		if _, ok := values[name]; !ok {
+			missing = append(missing, name)
+		}
+	}
+	return strings.Join(missing, ", ")
+}
