@@ -1,4 +1,4 @@
-# The targets a person types: demo, check, test, lab-up, lab-down.
+# The targets a person types: demo, check, test, bench, soak, lab-up, lab-down.
 
 # Every module is built by itself, as whoever uses it does; only `go run ./lab`
 # needs the workspace.
@@ -12,12 +12,14 @@ ifeq ($(origin KUBECONFIG) $(origin REGISTRY),command line command line)
 export KUBECONFIG REGISTRY
 stage =
 ENTER = true
+# Only the lab's processes can be killed.
+outages = -api-server=false -kubelet=false
 else
 stage = lab-up
 ENTER = eval "$$($(LAB) env)"
 endif
 
-.PHONY: demo check test lab-up lab-down format vet lint unit e2e
+.PHONY: demo check test bench soak lab-up lab-down format vet lint unit e2e
 
 ## demo: three deploys of the example under load, ending with a table
 demo: $(stage)
@@ -28,6 +30,18 @@ check: format vet lint unit
 
 ## test: everything, through a real engine and a real cluster
 test: $(stage) check e2e
+
+## bench: how long a deploy takes beside kubectl, and how many requests it sends
+bench: $(stage)
+	$(ENTER) && go run ./ci/e2e/bench
+
+# How many deploys soak kills, and more of its flags: make soak N=10 SOAK=-part=kills
+N = 100
+SOAK =
+
+## soak: kills, a failing cluster and heavy traffic, for some hours
+soak: $(stage)
+	$(ENTER) && go run ./ci/e2e/soak -n=$(N) $(outages) $(SOAK)
 
 lab-up:
 	$(LAB) up
@@ -51,4 +65,4 @@ unit:
 	set -e; for m in $(MODULES); do go -C $$m test ./...; done
 
 e2e:
-	$(ENTER) && go test -tags=e2e -count=1 -timeout=40m -v ./ci/e2e
+	$(ENTER) && go test -tags=e2e -count=1 -timeout=60m -v ./ci/e2e

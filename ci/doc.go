@@ -2,22 +2,25 @@
 // its packages do. This is how a deploy flows through them:
 //
 //	.dagger        tests, builds and pushes the image and the bundle, then runs:
-//	cmd/cutover    the program, one file for each command, wiring and no logic
-//	  config       envs/NAME.yaml and the secrets' file      -> Env
+//	cmd/cutover    the program: commands, wiring and no logic
+//	  config       envs/NAME.yaml and the secrets' file       -> Env
 //	  registry     are image and bundle there, by digest?
-//	  kube         Observe: what the cluster says            -> plan.Observed
-//	  plan         Env + release + Observed                  -> Plan, objects, findings
+//	  kube         takes the lock; Observe: what is there now -> plan.Observed
+//	  plan         Env + release + commits + Observed         -> Plan, objects, findings
 //	  rollout      Plan -> the steps of pipeline.go, each with its undo
-//	    kube       carries them out: apply, migrate, wait, switch, scale, lock
-//	    agent      asks the application from a pod in the cluster -> Sightings
-//	    migrate    goose, in a Job in the cluster            -> Result
+//	    kube       carries them out: apply, migrate, wait, scale, switch
+//	    migrate    goose, in a Job in the cluster             -> Result
+//	    agent      a pod in the cluster: asks who answers     -> Sightings,
+//	               and leads back when the run has died       -> GuardReport
+//	      probe    sends requests and counts the lost ones    -> Seconds, a Tally
 //	  release      the Record: saved before and after each act, by kube's Store
-//	  report       Record -> what `deploy` and `status` print
+//	  report       Record -> what the commands print
 //	  outcome      how it ended: the exit code; what, now, next
 //	  redact       hides secrets in all of that
 //
-// Package probe counts lost requests, for the demo and the tests in e2e; the
-// agent asks with it. Package rollout declares the interfaces that kube
-// implements, so that it can be tested without a cluster. Start at its
+// resume, rollback and unlock begin with the Record instead of a build. Package
+// rollout declares the interfaces that kube implements, so that it can be tested
+// without a cluster; rollout/contract is what kube and the cluster in memory of
+// its tests both keep. Package e2e drives the whole. Start at rollout's
 // pipeline.go.
 package ci

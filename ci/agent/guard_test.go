@@ -423,7 +423,7 @@ func TestARunThatAnotherProcessCarriesOnIsGuardedToo(t *testing.T) {
 		s := guarding(t, f, unchanged)
 		s.now(diesWhileItLoses)
 		time.Sleep(10 * time.Second)
-		f.renew("bob run RUN process BBBBBB")
+		f.change(func(f *fakeCluster) { f.put("bob run RUN process BBBBBB", f.lease.Renewed) })
 		time.Sleep(10 * time.Second)
 		require.Empty(t, f.written(), "its Lease has its whole time")
 		<-s.ended

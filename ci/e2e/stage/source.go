@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -29,6 +30,20 @@ type Edit struct{ From, To string }
 // Edit changes envs/dev.yaml of the stage's own repository.
 func (s *Stage) Edit(edits ...Edit) error {
 	return s.edit(filepath.Join(s.Source, settings), edits)
+}
+
+// Drop takes a key and what belongs to it out of envs/dev.yaml.
+func (s *Stage) Drop(key string) error {
+	path := filepath.Join(s.Source, settings)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	block := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(key) + `:.*\n( .*\n)*`)
+	if !block.Match(text) {
+		return fmt.Errorf("%s has no %q to drop", settings, key)
+	}
+	return os.WriteFile(path, block.ReplaceAll(text, nil), 0o644)
 }
 
 // Variant writes another envs/dev.yaml beside the stage's repository and returns

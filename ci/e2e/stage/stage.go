@@ -74,10 +74,10 @@ func (s *Stage) Set(ctx context.Context) error {
 	if err := os.WriteFile(s.secretsFile(), []byte(dsn), 0o600); err != nil {
 		return err
 	}
-	if err := s.kubectl(ctx, "apply", "--filename="+filepath.Join(s.Root, "example/kubernetes/postgres.yaml")); err != nil {
+	if err := s.Kubectl(ctx, "apply", "--filename="+filepath.Join(s.Root, "example/kubernetes/postgres.yaml")); err != nil {
 		return err
 	}
-	return s.kubectl(ctx, "rollout", "status", "deployment/postgres", "--timeout=120s")
+	return s.Kubectl(ctx, "rollout", "status", "deployment/postgres", "--timeout=120s")
 }
 
 // labelStage marks the namespaces that may be removed again.
@@ -103,10 +103,11 @@ func (s *Stage) Strike(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.kubectl(ctx, "wait", "--for=delete", "namespace/"+s.Namespace, "--timeout=120s")
+	return s.Kubectl(ctx, "wait", "--for=delete", "namespace/"+s.Namespace, "--timeout=120s")
 }
 
-func (s *Stage) kubectl(ctx context.Context, args ...string) error {
+// Kubectl acts on the stage's namespace.
+func (s *Stage) Kubectl(ctx context.Context, args ...string) error {
 	call, err := run(ctx, s.Root, nil, "kubectl", append([]string{"--kubeconfig=" + s.Kubeconfig, "--namespace=" + s.Namespace}, args...)...)
 	if err == nil && call.Code != 0 {
 		err = fmt.Errorf("kubectl %s: exit code %d: %s", strings.Join(args, " "), call.Code, strings.TrimSpace(call.Stderr))
