@@ -4,7 +4,8 @@
 // tells whether it says it well. Then `plan` shows what a deploy would do, and
 // `deploy` does it: test, build, publish by digest, migrate, raise the new
 // version on the idle colour, verify it from inside the cluster, switch, verify
-// again, retire the old one. A step that fails takes everything back.
+// again, watch it for a while, retire the old one. A step that fails takes
+// everything back; a run that was killed goes on with `resume` or `rollback`.
 //
 // Exit codes: 0 done, 10 refused or bad input, 12 rolled back and the previous
 // version serves, 13 halted and a person has to look, 14 failed before anything

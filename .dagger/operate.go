@@ -110,6 +110,10 @@ func (m *Cutover) Rollback(
 	// +optional
 	// +default="release"
 	secrets string,
+	// Why the Service is cutover's again, after another program wrote its selector.
+	//
+	// +optional
+	adopt string,
 	// Who does it and from where, as the record and the lock say it.
 	//
 	// +optional
@@ -121,7 +125,7 @@ func (m *Cutover) Rollback(
 	// +default="text"
 	format string,
 ) (string, error) {
-	return m.operate(ctx, "rollback", env, kubeconfig, nil, "--to="+to, "--secrets="+secrets, "--format="+format, "--by="+by)
+	return m.operate(ctx, "rollback", env, kubeconfig, nil, "--to="+to, "--secrets="+secrets, "--adopt="+adopt, "--format="+format, "--by="+by)
 }
 
 // Give up a run that has not finished, when nobody is at work on it.

@@ -57,7 +57,7 @@ func unknown(root fs.FS, name, format string, args ...any) error {
 	what := fmt.Sprintf(format, args...)
 	names, err := Names(root)
 	if err != nil || len(names) == 0 {
-		return outcome.Refusef("dagger call init", "%s; there are none in %s", what, dir)
+		return outcome.Refusef("write envs/NAME.yaml; README.md shows a whole one", "%s; there are none in %s", what, dir)
 	}
 	likely := nearest(name, names)
 	if likely == "" {

@@ -103,7 +103,7 @@ func TestARepositoryWithoutEnvironmentsIsToldToMakeOne(t *testing.T) {
 	_, err := Load(fstest.MapFS{}, "dev")
 	require.Equal(t, `there is no environment "dev" (envs/dev.yaml); there are none in envs
   now:  nothing was changed
-  next: dagger call init`, outcome.Explain(err))
+  next: write envs/NAME.yaml; README.md shows a whole one`, outcome.Explain(err))
 }
 
 func TestANameIsNoPath(t *testing.T) {

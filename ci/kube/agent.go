@@ -197,6 +197,9 @@ func (c *Cluster) WaitAnswers(ctx context.Context, target string, r release.Rele
 			return false, errors.New(broken)
 		}
 		last = c.sighting(target)
+		if last.Asked < before.Asked {
+			before = agent.Sighting{} // the agent was started again
+		}
 		return last.Streak >= inARow && last.Asked >= before.Asked+inARow && last.Last.Is(r.Version, r.ID), nil
 	})
 	if err == nil || ctx.Err() == nil {

@@ -137,8 +137,8 @@ func (c *Cluster) wantSecret(ctx context.Context, rec *release.Record) error {
 		return err
 	})
 	if apierrors.IsNotFound(err) {
-		return outcome.Refusef(fmt.Sprintf("dagger call resume --env=%s --secrets=…", rec.Release.Env.Name),
-			"the run was interrupted before it had made its Secret: its values are needed again")
+		return outcome.Refusef(fmt.Sprintf("dagger call deploy --env=%s --secrets=…", rec.Release.Env.Name),
+			"the run was interrupted before it had made its Secret, and no values were given")
 	}
 	return err
 }

@@ -221,16 +221,12 @@ func (g *Guard) Report(ctx context.Context, report release.GuardReport) error {
 	})
 }
 
-// races is how many writes to the Service by others, such as a load balancer's
-// status, SwitchBack lets pass before it gives up.
-const races = 10
-
 // SwitchBack implements agent.GuardCluster.
 func (g *Guard) SwitchBack(ctx context.Context, from, to release.Colour) error {
 	what := fmt.Sprintf("switch the Service %s back to %s", g.cluster.names.Live(), to)
 	return g.cluster.write(ctx, what, func(ctx context.Context) (err error) {
 		for range races {
-			if err = g.switchOnce(ctx, from, to); !apierrors.IsInvalid(err) && !apierrors.IsConflict(err) {
+			if err = g.switchOnce(ctx, from, to); !raced(err) {
 				break // else its test failed: what the Service selects now decides
 			}
 		}

@@ -58,22 +58,26 @@ func (c *Cluster) observeService(ctx context.Context, seen *plan.Observed) error
 		seen.Service = map[string]string{} // a Service without a selector is not "no Service"
 	}
 	for _, m := range live.ManagedFields {
-		if ownsSelector(m) && !slices.Contains(seen.ServiceWriters, m.Manager) {
+		if ownsColour(m) && !slices.Contains(seen.ServiceWriters, m.Manager) {
 			seen.ServiceWriters = append(seen.ServiceWriters, m.Manager)
 		}
 	}
 	return nil
 }
 
-// ownsSelector reports whether a field manager owns a part of a Service's
-// selector.
-func ownsSelector(m metav1.ManagedFieldsEntry) bool {
+// ownsColour reports whether a field manager wrote the colour in a Service's
+// selector: the part that a switch changes, and with it takes over.
+func ownsColour(m metav1.ManagedFieldsEntry) bool {
 	var owned struct {
 		Spec struct {
-			Selector json.RawMessage `json:"f:selector"`
+			Selector map[string]any `json:"f:selector"`
 		} `json:"f:spec"`
 	}
-	return m.FieldsV1 != nil && json.Unmarshal(m.FieldsV1.Raw, &owned) == nil && owned.Spec.Selector != nil
+	if m.FieldsV1 == nil || json.Unmarshal(m.FieldsV1.Raw, &owned) != nil {
+		return false
+	}
+	_, owns := owned.Spec.Selector["f:"+release.LabelColour]
+	return owns
 }
 
 func (c *Cluster) observeColours(ctx context.Context, seen *plan.Observed) error {

@@ -43,7 +43,7 @@ func TestObserveSeesWhatServes(t *testing.T) {
 	const selector = `{"f:spec": {"f:selector": {".": {}, "f:cutover.dev/colour": {}}}}`
 	service.ManagedFields = []metav1.ManagedFieldsEntry{
 		owns("cutover", selector), owns("kubectl", selector), owns("cutover", selector),
-		owns("annotator", `{"f:metadata": {"f:annotations": {}}}`), owns("broken", `{`), {Manager: "empty"},
+		owns("other key", `{"f:spec": {"f:selector": {"f:cutover.dev/serves": {}}}}`), owns("annotator", `{"f:metadata": {"f:annotations": {}}}`), owns("broken", `{`), {Manager: "empty"},
 	}
 	stranger := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "worker", Namespace: namespace, Labels: map[string]string{release.LabelApp: "notes", release.LabelColour: "green"}}}
 	c, client := newFake(t, space, service, stranger)

@@ -61,8 +61,17 @@ func Failf(next, format string, args ...any) *Error {
 	return &Error{Code: Failed, Err: fmt.Errorf(format, args...), Next: next}
 }
 
-// CodeOf returns the exit code for err: Done for nil, the innermost *Error's
-// code if there is one, and Failed otherwise.
+// Fail returns err as it is when it already says what to do, and otherwise as a
+// failure before anything was changed.
+func Fail(next string, err error) error {
+	if _, ok := errors.AsType[*Error](err); ok || err == nil {
+		return err
+	}
+	return Failf(next, "%w", err)
+}
+
+// CodeOf returns the exit code for err: Done for nil, the code of the first
+// *Error on the way in, and Failed without one.
 func CodeOf(err error) Code {
 	if err == nil {
 		return Done

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"cutover.dev/ci/release"
@@ -32,6 +33,8 @@ func AgentPod(rec *release.Record, lifetime time.Duration) *corev1.Pod {
 		probeArgs(r),
 		guardArgs(rec),
 	))
+	// A prober that is starved reports requests as late that were not.
+	spec.Containers[0].Resources.Requests[corev1.ResourceCPU] = resource.MustParse("50m")
 	spec.ActiveDeadlineSeconds = new(int64(lifetime / time.Second))
 	// When it is needed most, nobody is there to start it again but the kubelet.
 	spec.RestartPolicy = corev1.RestartPolicyOnFailure

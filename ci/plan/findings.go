@@ -90,14 +90,15 @@ func serviceFindings(in Input, seen Observed, add adder) {
 	case live != recorded && seen.Unfinished():
 		// It is settled first, from its record.
 	case live != recorded:
-		add(show, "the Service %s selects %s (written by %s), but by the record %s serves", names.Live(), live, writers(seen), recorded)
+		add(show+fmt.Sprintf("\ndagger call unlock --env=%s --abandon=\"why\"   (when it was led there on purpose: that then counts as what serves)", in.Env.Name),
+			"the Service %s selects %s (written by %s), but by the record %s serves", names.Live(), live, writers(seen), recorded)
 	case len(foreign(seen)) > 0 && in.Adopt == "":
 		add(fmt.Sprintf("make sure that nothing else writes spec.selector (%s), then the same command with --adopt=\"why it is ours again\"", show),
-			"%s owns a part of the selector of the Service %s; what it applies next could undo a switch", strings.Join(foreign(seen), ", "), names.Live())
+			"%s wrote the colour in the selector of the Service %s; what it applies next could undo a switch", strings.Join(foreign(seen), ", "), names.Live())
 	}
 }
 
-// foreign returns who but cutover owns a part of the live Service's selector.
+// foreign returns who but cutover owns the colour in the live Service's selector.
 func foreign(seen Observed) []string {
 	return slices.DeleteFunc(slices.Clone(seen.ServiceWriters), func(manager string) bool { return manager == release.Manager })
 }

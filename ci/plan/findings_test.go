@@ -11,6 +11,7 @@ import (
 
 func TestFindings(t *testing.T) {
 	const show = "kubectl --namespace=notes-prod get service notes --output=yaml --show-managed-fields"
+	const unlock = "\ndagger call unlock --env=prod --abandon=\"why\"   (when it was led there on purpose: that then counts as what serves)"
 	for name, c := range map[string]struct {
 		change func(*Input, *Observed)
 		want   []Finding
@@ -49,7 +50,7 @@ func TestFindings(t *testing.T) {
 			[]Finding{{"the Service notes selects app=notes (written by cutover), which is not cutover's", show}}},
 		"our Service is there without a record": {
 			func(_ *Input, o *Observed) { o.Record = nil },
-			[]Finding{{"the Service notes selects blue (written by cutover), but by the record nothing serves", show}}},
+			[]Finding{{"the Service notes selects blue (written by cutover), but by the record nothing serves", show + unlock}}},
 		"the Service is gone": {
 			func(_ *Input, o *Observed) { o.Service = nil },
 			[]Finding{{"the Service notes is gone, though blue served by the record of run RUN1", show}}},
@@ -57,10 +58,10 @@ func TestFindings(t *testing.T) {
 			func(_ *Input, o *Observed) {
 				o.Service = release.Names{App: "notes"}.Selector(release.Green)
 			},
-			[]Finding{{"the Service notes selects green (written by cutover), but by the record blue serves", show}}},
+			[]Finding{{"the Service notes selects green (written by cutover), but by the record blue serves", show + unlock}}},
 		"another program owns a part of the selector": {
 			func(_ *Input, o *Observed) { o.ServiceWriters = []string{"cutover", "argocd-controller"} },
-			[]Finding{{"argocd-controller owns a part of the selector of the Service notes; what it applies next could undo a switch",
+			[]Finding{{"argocd-controller wrote the colour in the selector of the Service notes; what it applies next could undo a switch",
 				"make sure that nothing else writes spec.selector (" + show + "), then the same command with --adopt=\"why it is ours again\""}}},
 		"another program owned it and a reason is given": {
 			func(in *Input, o *Observed) {

@@ -63,7 +63,7 @@ type Observed struct {
 	Record *release.Record
 	// Service is the live Service's selector, nil when there is no such Service.
 	Service map[string]string
-	// ServiceWriters are the field managers that own a part of its selector.
+	// ServiceWriters are the field managers that own the colour in its selector.
 	ServiceWriters []string
 	// Ready and Size are the ready and the wanted pods of each colour.
 	Ready, Size map[release.Colour]int

@@ -150,7 +150,7 @@ func TestStatusOfAServiceWithoutARecordIsNoPanic(t *testing.T) {
 func TestStatusOfAKilledRunSaysWhatToType(t *testing.T) {
 	_, seen := observed()
 	seen.Record.Outcome, seen.Record.Ended, seen.Record.Error = release.Running, nil, "why"
-	require.Contains(t, status(t, seen, ""), "  error        why\n  next         dagger call deploy --env=prod")
+	require.Contains(t, status(t, seen, ""), "  error        why\n  next         dagger call resume --env=prod")
 	require.NotContains(t, status(t, seen, "ann run A"), "next  ", "it is alive")
 }
 

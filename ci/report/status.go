@@ -24,8 +24,10 @@ func Status(env config.Env, seen plan.Observed, holder, format string) (string, 
 	fmt.Fprintf(&b, "%s in %s (namespace %s)\n", env.App, env.Name, env.Namespace)
 	c := seen.LiveColour()
 	switch live := seen.Live(); {
-	case c == release.None:
+	case seen.Service == nil:
 		b.WriteString("  serving   nothing\n")
+	case c == release.None:
+		fmt.Fprintf(&b, "  serving   not told: the Service selects %v\n", seen.Service)
 	case live == nil || seen.Record.Serving != c:
 		fmt.Fprintf(&b, "  serving   %s, which is not what the record says: %s\n", c, Serving(seen.Record))
 	default:

@@ -25,6 +25,9 @@ func (d *Deployer) bake(ctx context.Context, rec *release.Record) error {
 	if err != nil {
 		return fmt.Errorf("since the switch, %w", err)
 	}
+	if err := d.stillLeads(ctx, rec); err != nil {
+		return err
+	}
 	note(rec, "bake", "watched for %d s: %s", rec.Probe.Watched, lost(rec.Probe))
 	return nil
 }

@@ -49,7 +49,7 @@ func (d *Deployer) start(ctx context.Context, run string) (Lock, error) {
 	// caller's process.
 	if err := d.Cluster.Watch(context.WithoutCancel(ctx)); err != nil {
 		lock.Unlock()
-		return nil, outcome.Failf(again, "%w", err)
+		return nil, outcome.Fail(again, err)
 	}
 	return lock, nil
 }
@@ -66,7 +66,7 @@ func (d *Deployer) runner(lock Lock) *Runner {
 func (d *Deployer) plan(ctx context.Context) (plan.Plan, error) {
 	seen, err := d.Cluster.Observe(ctx)
 	if err != nil {
-		return plan.Plan{}, outcome.Failf(again, "%w", err)
+		return plan.Plan{}, outcome.Fail(again, err)
 	}
 	p := plan.Make(d.Input, seen)
 	return p, Refusal(p)

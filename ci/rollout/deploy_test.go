@@ -309,7 +309,7 @@ func TestAFailedMigrationNamesItsFileAndNeverRaises(t *testing.T) {
 	d.Cluster = failedMigration{s}
 	rec, err := d.Deploy(context.Background())
 	require.Equal(t, outcome.RolledBack, outcome.CodeOf(err))
-	require.ErrorContains(t, err, `migration 2_tags.sql failed: relation "tags" exists`)
+	require.ErrorContains(t, err, `2_tags.sql failed: relation "tags" exists`)
 	require.Contains(t, outcome.Explain(err), "next: correct the migration, commit, and deploy again")
 	require.Equal(t, int64(1), rec.Release.Schema)
 	require.NotContains(t, w.since(before), "apply green")

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -31,7 +32,7 @@ func (d *Deployer) migrate(ctx context.Context, rec *release.Record) error {
 	}
 	switch {
 	case err != nil && found && result.Error != "":
-		return &outcome.Error{Code: outcome.RolledBack, Err: fmt.Errorf("migration %s failed: %s", result.Failed, result.Error),
+		return &outcome.Error{Code: outcome.RolledBack, Err: fmt.Errorf("%s failed: %s", cmp.Or(result.Failed, "the migration"), result.Error),
 			Next: "correct the migration, commit, and deploy again"}
 	case err != nil:
 		return err
@@ -48,5 +49,6 @@ func (d *Deployer) forget(ctx context.Context, rec *release.Record) error {
 	if rec.Restores() { // what a rollback brings back, it did not make
 		return nil
 	}
+	note(rec, "migrate", "the release's configuration is gone; the schema stays as it is")
 	return d.Cluster.DeleteRelease(ctx, rec.Release.ID)
 }

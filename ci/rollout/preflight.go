@@ -25,7 +25,7 @@ func (d *Deployer) preflight(ctx context.Context, rec *release.Record) error {
 	}
 	note(rec, "preflight", "%s serves: %s, version %s, %d of %d pods ready", rec.PreviousColour, rec.Previous.ID, rec.Previous.Version,
 		seen.Ready[rec.PreviousColour], seen.Size[rec.PreviousColour])
-	if seen.Ready[rec.PreviousColour] == 0 {
+	if seen.Ready[rec.PreviousColour] == 0 && rec.Kind != release.Rollback { // which is the remedy
 		return outcome.Refusef(fmt.Sprintf("kubectl --namespace=%s get pods", rec.Namespace), "no pod of %s, which serves, is ready", rec.PreviousColour)
 	}
 	rec.Pinned, err = d.Cluster.Least(ctx, rec.PreviousColour)

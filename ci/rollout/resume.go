@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"cutover.dev/ci/outcome"
 	"cutover.dev/ci/plan"
@@ -66,31 +67,36 @@ func (d *Deployer) recover(ctx context.Context, lock Lock) error {
 }
 
 func takeBack(ctx context.Context, r *Runner, rec *release.Record) error {
-	if r.Final(rec) && rec.Guard == nil {
+	if r.Final(rec) && !rec.Undoing {
 		return r.Run(ctx, rec) // there is no way back any more, only forward
 	}
 	return r.Undo(ctx, rec, errors.New(cmp.Or(rec.Error, fmt.Sprintf("run %s was interrupted", rec.Run))))
 }
 
-// unfinished returns the record of the run that has not finished, with what the
-// agent did since; nil when there is none.
+// unfinished returns the record of the run that has not finished, with what was
+// done since by the agent or a person; nil when there is none.
 func (d *Deployer) unfinished(ctx context.Context) (*release.Record, error) {
 	rec, err := d.Store.Load(ctx)
 	if err != nil || rec == nil || rec.Finished() {
-		return nil, err
+		return nil, outcome.Fail(again, err)
 	}
 	if err := d.as(rec).knows(rec); err != nil {
 		return nil, err
 	}
-	guarded, err := d.Agent.Guarded(ctx, rec.Run)
-	if err != nil || guarded == nil || guarded.State == release.GuardIntended {
-		return rec, err // an intent without its end changed nothing that an undo cannot see
+	if rec.Guard, err = d.Agent.Guarded(ctx, rec.Run); err != nil {
+		return nil, outcome.Fail(again, err)
 	}
-	rec.Guard = guarded
-	if guarded.State == release.GuardSwitchedBack {
-		rec.Serving = rec.PreviousColour
+	seen, err := d.Cluster.Observe(ctx)
+	if err != nil {
+		return nil, outcome.Fail(again, err)
 	}
-	rec.Error = fmt.Sprintf("nobody was at work, and the agent judged: %s", guarded.Evidence)
+	if rec.Serving == rec.Colour && !rec.First() && seen.LiveColour() == rec.PreviousColour {
+		rec.Serving, rec.Undoing = rec.PreviousColour, true
+		rec.Error = fmt.Sprintf("the live Service was led back to %s (its selector was written by %s)", rec.PreviousColour, strings.Join(seen.ServiceWriters, ", "))
+	}
+	if rec.Guard != nil {
+		rec.Undoing, rec.Error = true, "nobody was at work, and the agent judged: "+rec.Guard.Evidence
+	}
 	return rec, nil
 }
 

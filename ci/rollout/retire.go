@@ -3,6 +3,8 @@ package rollout
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"cutover.dev/ci/probe"
@@ -31,6 +33,10 @@ func (d *Deployer) retireOld(ctx context.Context, rec *release.Record) error {
 		note(rec, "retire", "nothing served before")
 		return nil
 	}
+	// Whoever led the Service back meanwhile needs these pods.
+	if err := d.stillLeads(ctx, rec); err != nil {
+		return err
+	}
 	if err := d.Cluster.Park(ctx, rec.PreviousColour); err != nil {
 		return err
 	}
@@ -39,6 +45,19 @@ func (d *Deployer) retireOld(ctx context.Context, rec *release.Record) error {
 	}
 	note(rec, "retire", "%s has no pods any more", rec.PreviousColour)
 	return nil
+}
+
+// stillLeads reports whether the live Service leads where the run led it.
+func (d *Deployer) stillLeads(ctx context.Context, rec *release.Record) error {
+	seen, err := d.Cluster.Observe(ctx)
+	if err != nil {
+		return err
+	}
+	if seen.LiveColour() == rec.Colour {
+		return nil
+	}
+	return fmt.Errorf("the live Service leads to %s, not to %s: its selector was written by %s",
+		seen.LiveColour(), rec.Colour, strings.Join(seen.ServiceWriters, ", "))
 }
 
 // tidying bounds the removal of the helpers.

@@ -25,57 +25,45 @@ const (
 
 // Rollback brings a release back that served before: to, or without it the one
 // before the present. A run that has not finished is taken back instead, which
-// is one switch: by its own process if that lives, else from its record. It
-// returns the run's record.
+// is one switch: by its own process if that lives, else from its record; one that
+// was about to take the old version away is finished first. It returns the run's
+// record.
 func (d *Deployer) Rollback(ctx context.Context, to string, secrets SecretsOf) (*release.Record, error) {
 	asked, err := d.Locker.AskStop(ctx, d.By)
 	if err != nil {
-		return nil, err
+		return nil, outcome.Fail(again, err)
 	}
 	if asked {
 		d.tell(Event{State: release.Undoing, Note: "a run is at work: it was asked to go back"})
-		return d.followStop(ctx)
+		if err := d.Locker.WaitFree(ctx); err != nil {
+			return nil, outcome.Fail(again, err)
+		}
 	}
 	current, err := d.Store.Load(ctx)
 	if err != nil {
-		return nil, err
+		return nil, outcome.Fail(again, err)
 	}
-	if current != nil && !current.Outcome.Finished() {
+	if asked && current != nil && current.Outcome == release.RolledBack {
+		return current, nil
+	}
+	if current != nil && !current.Finished() {
 		if to != "" && (current.Previous == nil || to != current.Previous.ID) {
 			return nil, outcome.Refusef("dagger call rollback --env="+d.Input.Env.Name+"   (takes that run back; then this command again)",
 				"run %s has not finished: only what served before it can be brought back now", current.Run)
 		}
-		rec, err := d.TakeBack(ctx)
-		return rec, wanted(err)
+		current, err = d.TakeBack(ctx)
+		if err != nil || current.Outcome != release.Succeeded {
+			return current, wanted(err)
+		}
 	}
 	target, err := d.target(ctx, current, to)
 	if err != nil {
-		return nil, err
+		return nil, outcome.Fail(again, err)
 	}
 	if err := d.restore(ctx, current, target, secrets); err != nil {
-		return nil, err
+		return nil, outcome.Fail(again, err)
 	}
 	return d.Deploy(ctx)
-}
-
-// followStop waits until the run that was asked to go back has ended.
-func (d *Deployer) followStop(ctx context.Context) (*release.Record, error) {
-	if err := d.Locker.WaitFree(ctx); err != nil {
-		return nil, err
-	}
-	rec, err := d.Store.Load(ctx)
-	switch {
-	case err != nil || rec == nil:
-		return nil, err
-	case rec.Outcome == release.RolledBack:
-		return rec, nil
-	case !rec.Outcome.Finished(): // it died before it had gone all the way back
-		rec, err := d.TakeBack(ctx)
-		return rec, wanted(err)
-	default:
-		return rec, outcome.Refusef("dagger call rollback --env="+d.Input.Env.Name+"   (once more: brings back what served before it)",
-			"run %s ended as %q before it could go back", rec.Run, rec.Outcome)
-	}
 }
 
 // wanted is nil for a run that was taken back, which is what was wanted.

@@ -84,7 +84,7 @@ const patience = 10 * time.Minute
 // unfinished step, or backward if it was on its way back or a step had failed.
 // Once the last step has begun there is only forward.
 func (r *Runner) Resume(ctx context.Context, rec *release.Record) error {
-	if rec.Undoing || rec.Outcome == release.Halted || rec.Guard != nil || r.broken(rec) {
+	if rec.Undoing || rec.Outcome == release.Halted || r.broken(rec) {
 		return r.Undo(ctx, rec, errors.New(cmp.Or(rec.Error, "the run was interrupted")))
 	}
 	return r.Run(ctx, rec)

@@ -78,7 +78,8 @@ func (d *Deployer) overlap(ctx context.Context, rec *release.Record) error {
 	if lasts == 0 || rec.First() {
 		return nil
 	}
-	if err := d.Cluster.Select(ctx, rec, release.Both, rec.PreviousColour); err != nil {
+	// A run that was killed behind the switch and goes on overlaps once more.
+	if err := d.Cluster.Select(ctx, rec, release.Both, rec.PreviousColour, rec.Colour); err != nil {
 		return err
 	}
 	timer := time.NewTimer(lasts)

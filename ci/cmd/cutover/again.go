@@ -89,9 +89,8 @@ func resumeCommand(secrets *redact.Secrets) *cobra.Command {
 
 func rollbackCommand(secrets *redact.Secrets) *cobra.Command {
 	var (
-		s    site
-		to   string
-		from string
+		s               site
+		to, from, adopt string
 	)
 	cmd := &cobra.Command{
 		Use:   "rollback",
@@ -102,12 +101,14 @@ func rollbackCommand(secrets *redact.Secrets) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			d.Input.Adopt = adopt
 			rec, err := d.Rollback(cmd.Context(), to, rollout.SecretsOf(from))
 			return ended(cmd, rec, err, s.format)
 		},
 	}
 	s.acts(cmd)
 	cmd.Flags().StringVar(&to, "to", "", "the release to bring back, such as r7; default: the one that served before the present one")
+	cmd.Flags().StringVar(&adopt, "adopt", "", "why the Service is cutover's again, after another program wrote its selector")
 	cmd.Flags().StringVar(&from, "secrets", string(rollout.ThenSecrets), "release (its own, as they were) or current (those of what serves now)")
 	return cmd
 }

@@ -142,7 +142,7 @@ func planCommand(secrets *redact.Secrets) *cobra.Command {
 			}
 			seen, err := cluster.Observe(cmd.Context())
 			if err != nil {
-				return outcome.Failf("the same command again", "%w", err)
+				return outcome.Fail("the same command again", err)
 			}
 			p := plan.Make(o.input, seen)
 			if o.format == "json" {

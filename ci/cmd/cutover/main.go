@@ -35,6 +35,7 @@ func run(ctx context.Context) int {
 	if _, ok := errors.AsType[*outcome.Error](err); !ok && ctx.Err() == nil && usage(err) {
 		err = outcome.Refusef("cutover help", "%w", err)
 	}
+	err = outcome.Fail("dagger call status --env=ENV   (says what is true), then the same command again", err)
 	fmt.Fprintln(root.ErrOrStderr(), "error: "+outcome.Explain(err))
 	return int(outcome.CodeOf(err))
 }

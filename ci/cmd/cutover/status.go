@@ -23,11 +23,11 @@ func statusCommand(secrets *redact.Secrets) *cobra.Command {
 			}
 			seen, err := cluster.Observe(cmd.Context())
 			if err != nil {
-				return outcome.Failf("the same command again", "%w", err)
+				return outcome.Fail("the same command again", err)
 			}
 			holder, err := cluster.Holder(cmd.Context())
 			if err != nil {
-				return outcome.Failf("the same command again", "%w", err)
+				return outcome.Fail("the same command again", err)
 			}
 			text, err := report.Status(env, seen, holder, s.format)
 			if err != nil {
