@@ -124,7 +124,7 @@ func refusal(r *http.Request, code int, reason metav1.StatusReason) *http.Respon
 // look reads the application's state by a client of its own.
 func look(ctx context.Context, client kubernetes.Interface, namespace, app string) (contract.State, error) {
 	names := release.Names{App: app}
-	s := contract.State{Sizes: map[release.Colour]int{}}
+	s := contract.State{Sizes: map[release.Colour]int{}, Leasts: map[release.Colour]int{}}
 	for name, colour := range map[string]*release.Colour{names.Live(): &s.Selects, names.Preview(): &s.Preview} {
 		service, err := client.CoreV1().Services(namespace).Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
@@ -144,6 +144,13 @@ func look(ctx context.Context, client kubernetes.Interface, namespace, app strin
 	}
 	for _, d := range deployments.Items {
 		s.Sizes[release.Colour(d.Labels[release.LabelColour])] = int(*d.Spec.Replicas)
+	}
+	scalers, err := client.AutoscalingV2().HorizontalPodAutoscalers(namespace).List(ctx, own)
+	if err != nil {
+		return s, err
+	}
+	for _, h := range scalers.Items {
+		s.Leasts[release.Colour(h.Labels[release.LabelColour])] = int(*h.Spec.MinReplicas)
 	}
 	secrets, err := client.CoreV1().Secrets(namespace).List(ctx, own)
 	if err != nil {

@@ -22,16 +22,13 @@ import (
 )
 
 // ApplyColour makes the Deployment of the record's colour run its release, and
-// guards it by a disruption budget and, where one is configured, an autoscaler.
-// It does not say by how many pods: Scale does.
+// guards it by a disruption budget. It does not say by how many pods: Scale and
+// SetLeast do.
 func (c *Cluster) ApplyColour(ctx context.Context, rec *release.Record) error {
 	if err := apply(ctx, c, c.client.AppsV1().Deployments(c.namespace), plan.Deployment(rec.Release, rec.Colour)); err != nil {
 		return err
 	}
-	if err := apply(ctx, c, c.client.PolicyV1().PodDisruptionBudgets(c.namespace), plan.DisruptionBudget(rec.Release, rec.Colour)); err != nil {
-		return err
-	}
-	return c.SetLeast(ctx, rec.Release, rec.Colour, rec.Replicas)
+	return apply(ctx, c, c.client.PolicyV1().PodDisruptionBudgets(c.namespace), plan.DisruptionBudget(rec.Release, rec.Colour))
 }
 
 // SetLeast implements rollout.Colours.

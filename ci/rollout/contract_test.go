@@ -24,7 +24,7 @@ func TestTheClusterInMemoryKeepsTheContract(t *testing.T) {
 				}
 			},
 			Look: func(ctx context.Context) (contract.State, error) {
-				s := contract.State{Selects: m.Selects(), Preview: m.Preview(), Sizes: m.Sizes(), Releases: m.Releases(), Holder: m.Holder()}
+				s := contract.State{Selects: m.Selects(), Preview: m.Preview(), Sizes: m.Sizes(), Leasts: m.Leasts(), Releases: m.Releases(), Holder: m.Holder()}
 				if rec := m.Record(ctx); rec != nil {
 					s.Run, s.Outcome = rec.Run, rec.Outcome
 				}

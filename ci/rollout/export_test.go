@@ -48,5 +48,15 @@ func (m Memory) Sizes() map[release.Colour]int {
 	return sizes
 }
 
+func (m Memory) Leasts() map[release.Colour]int {
+	leasts := map[release.Colour]int{}
+	for c, p := range m.session.colours {
+		if p.least > 0 {
+			leasts[c] = p.least
+		}
+	}
+	return leasts
+}
+
 // Record is the current one.
 func (m Memory) Record(context.Context) *release.Record { return m.session.stored() }

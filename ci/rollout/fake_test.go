@@ -312,9 +312,6 @@ func (s *session) ApplyColour(ctx context.Context, rec *release.Record) error {
 			s.colours[rec.Colour] = p
 		}
 		p.release, p.ready = rec.Clone().Release, 0
-		if rec.Release.Env.Autoscale != nil {
-			p.least = rec.Replicas
-		}
 		return nil
 	})
 }

@@ -26,6 +26,9 @@ func (d *Deployer) raise(ctx context.Context, rec *release.Record) error {
 	if err := d.Cluster.Scale(ctx, rec.Colour, d.raised(rec)); err != nil {
 		return err
 	}
+	if err := d.Cluster.SetLeast(ctx, rec.Release, rec.Colour, d.raised(rec)); err != nil {
+		return err
+	}
 	if err := d.Cluster.WaitReady(ctx, rec.Release, rec.Colour, d.raised(rec)); err != nil {
 		return err
 	}

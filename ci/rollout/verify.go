@@ -49,6 +49,9 @@ func (d *Deployer) drain(ctx context.Context, rec *release.Record) error {
 	if err != nil {
 		return err
 	}
+	if err := d.Cluster.SetLeast(ctx, rec.Release, rec.Colour, rec.Replicas); err != nil {
+		return err
+	}
 	pod, err := d.Cluster.EndOne(ctx, rec.Colour, rec.Replicas)
 	if err != nil {
 		return err

@@ -48,6 +48,8 @@ type State struct {
 	// Sizes are the wanted numbers of pods; a colour without a Deployment is not in
 	// it.
 	Sizes map[release.Colour]int
+	// Leasts are the minimums of the autoscalers that there are.
+	Leasts map[release.Colour]int
 	// Releases are the IDs of those that have a configuration.
 	Releases []string
 	Holder   string
@@ -74,7 +76,6 @@ func Record(app, namespace string, number int, colour release.Colour) *release.R
 				Name: "test", App: app, Namespace: namespace, Port: 8080, Replicas: 2,
 				Health: config.Health{Ready: "/", Live: "/", Version: "/"}, Secrets: config.Secrets{Required: []string{"TOKEN"}},
 				Raise: config.Raise{Timeout: time.Minute}, Shutdown: config.Shutdown{Grace: time.Second},
-				Autoscale: &config.Autoscale{Min: 2, Max: 4, CPU: 80}, Resources: config.Resources{Requests: map[string]string{"cpu": "1m"}},
 			},
 		},
 	}
@@ -89,6 +90,8 @@ func acts(rec *release.Record) []act {
 	other := first.Other()
 	second := rec.Clone()
 	second.Colour, second.PreviousColour = other, first
+	scaled := rec.Release
+	scaled.Env.Autoscale = &config.Autoscale{Min: 2, Max: 4, CPU: 80} // as large as it is: the controller has nothing to do
 	return []act{
 		{"create the configuration", func(ctx context.Context, s Subject) error { return s.Cluster.CreateConfig(ctx, rec, secrets) },
 			func(w *State) { w.Releases = []string{rec.Release.ID} }},
@@ -98,8 +101,8 @@ func acts(rec *release.Record) []act {
 			func(w *State) { w.Sizes[first] = 1 }},
 		{"scale it", func(ctx context.Context, s Subject) error { return s.Cluster.Scale(ctx, first, 2) },
 			func(w *State) { w.Sizes[first] = 2 }},
-		{"pin its autoscaler", func(ctx context.Context, s Subject) error { return s.Cluster.SetLeast(ctx, rec.Release, first, 2) },
-			func(*State) {}},
+		{"give it an autoscaler", func(ctx context.Context, s Subject) error { return s.Cluster.SetLeast(ctx, scaled, first, 2) },
+			func(w *State) { w.Leasts[first] = 2 }},
 		{"make the live Service", func(ctx context.Context, s Subject) error { return s.Cluster.Select(ctx, rec, first, release.None) },
 			func(w *State) { w.Selects = first }},
 		{"apply the other colour", func(ctx context.Context, s Subject) error { return s.Cluster.ApplyColour(ctx, second) },
@@ -111,7 +114,7 @@ func acts(rec *release.Record) []act {
 			return s.Cluster.Select(ctx, second, other, first, release.Both)
 		}, func(w *State) { w.Selects = other }},
 		{"park the first", func(ctx context.Context, s Subject) error { return s.Cluster.Park(ctx, first) },
-			func(w *State) { w.Sizes[first] = 0 }},
+			func(w *State) { w.Sizes[first] = 0; delete(w.Leasts, first) }},
 		{"delete the preview", func(ctx context.Context, s Subject) error { return s.Cluster.DeletePreview(ctx) },
 			func(w *State) { w.Preview = release.None }},
 		{"delete the first", func(ctx context.Context, s Subject) error { return s.Cluster.DeleteColour(ctx, first) },
@@ -135,7 +138,7 @@ func Test(t *testing.T, namespace string, open func(t *testing.T, app string) Su
 			app := "contract-" + string(rune('a'+i))
 			s := open(t, app)
 			rec := Record(app, namespace, 1, release.Blue)
-			want := State{Sizes: map[release.Colour]int{}}
+			want := State{Sizes: map[release.Colour]int{}, Leasts: map[release.Colour]int{}}
 			saved(t, s, f, rec, &want)
 			for _, a := range acts(rec) {
 				played(t, s, f, a, &want)
