@@ -93,6 +93,7 @@ func (s *source) checkMissing(e *Env) {
 func (s *source) checkNames(e *Env) {
 	s.want(appName.MatchString(e.App), "app",
 		"%q is not a name of at most 40 lower-case letters, digits and dashes that starts with a letter", e.App)
+	s.want(!strings.HasSuffix(e.App, "-preview"), "app", "%q ends with -preview, which is the name of another application's preview Service", e.App)
 	s.want(label.MatchString(e.Namespace), "namespace",
 		"%q is not a name of at most 63 lower-case letters, digits and dashes", e.Namespace)
 }

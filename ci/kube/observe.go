@@ -18,7 +18,7 @@ import (
 // reads, each object once, whatever the number of pods.
 func (c *Cluster) Observe(ctx context.Context) (plan.Observed, error) {
 	seen := plan.Observed{
-		Ready: map[release.Colour]int{}, Size: map[release.Colour]int{}, Image: map[release.Colour]string{},
+		Ready: map[release.Colour]int{}, Size: map[release.Colour]int{}, Image: map[release.Colour]string{}, Releases: map[release.Colour]string{},
 	}
 	if _, err := c.client.CoreV1().Namespaces().Get(ctx, c.namespace, metav1.GetOptions{}); apierrors.IsNotFound(err) {
 		return seen, nil
@@ -95,6 +95,7 @@ func (c *Cluster) observeColours(ctx context.Context, seen *plan.Observed) error
 			seen.Size[colour] = int(*d.Spec.Replicas)
 		}
 		seen.Ready[colour] = int(d.Status.ReadyReplicas)
+		seen.Releases[colour] = d.Labels[release.LabelRelease]
 		seen.Image[colour] = d.Spec.Template.Spec.Containers[0].Image
 	}
 	return nil

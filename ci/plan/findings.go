@@ -90,8 +90,11 @@ func serviceFindings(in Input, seen Observed, add adder) {
 	case live != recorded && seen.Unfinished():
 		// It is settled first, from its record.
 	case live != recorded:
-		add(show+fmt.Sprintf("\ndagger call unlock --env=%s --abandon=\"why\"   (when it was led there on purpose: that then counts as what serves)", in.Env.Name),
-			"the Service %s selects %s (written by %s), but by the record %s serves", names.Live(), live, writers(seen), recorded)
+		next := show
+		if seen.Record != nil {
+			next += fmt.Sprintf("\ndagger call unlock --env=%s --abandon=\"why\"   (when it was led there on purpose: that then counts as what serves)", in.Env.Name)
+		}
+		add(next, "the Service %s selects %s (written by %s), but by the record %s serves", names.Live(), live, writers(seen), recorded)
 	case len(foreign(seen)) > 0 && in.Adopt == "":
 		add(fmt.Sprintf("make sure that nothing else writes spec.selector (%s), then the same command with --adopt=\"why it is ours again\"", show),
 			"%s wrote the colour in the selector of the Service %s; what it applies next could undo a switch", strings.Join(foreign(seen), ", "), names.Live())

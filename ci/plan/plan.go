@@ -69,6 +69,8 @@ type Observed struct {
 	Ready, Size map[release.Colour]int
 	// Image is the image of each colour's Deployment, empty without one.
 	Image map[release.Colour]string
+	// Releases are the releases of the Deployments, by colour.
+	Releases map[release.Colour]string
 	// LiveSecrets are the values of the live release's Secret.
 	LiveSecrets map[string]string
 }
@@ -76,7 +78,11 @@ type Observed struct {
 // LiveColour returns the colour that the live Service selects, None when there
 // is no Service or it is not cutover's.
 func (o Observed) LiveColour() release.Colour {
-	return release.Colour(o.Service[release.LabelColour])
+	c := release.Colour(o.Service[release.LabelColour])
+	if len(o.Service) != 2 || o.Service[release.LabelServes] == "" || c != release.Blue && c != release.Green {
+		return release.None
+	}
+	return c
 }
 
 // Unfinished reports whether the last run left something to do: it was killed, or

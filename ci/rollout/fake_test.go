@@ -250,12 +250,13 @@ func (s *session) Observe(ctx context.Context) (seen plan.Observed, err error) {
 
 func (w *world) observe() plan.Observed {
 	seen := plan.Observed{NamespaceExists: true, Record: w.stored(),
-		Ready: map[release.Colour]int{}, Size: map[release.Colour]int{}, Image: map[release.Colour]string{}}
+		Ready: map[release.Colour]int{}, Size: map[release.Colour]int{}, Image: map[release.Colour]string{}, Releases: map[release.Colour]string{},
+		ServiceWriters: []string{"cutover"}}
 	if w.selects != release.None {
 		seen.Service = release.Names{App: "notes"}.Selector(w.selects)
 	}
 	for c, p := range w.colours {
-		seen.Ready[c], seen.Size[c], seen.Image[c] = p.ready, p.size, p.release.Image
+		seen.Ready[c], seen.Size[c], seen.Image[c], seen.Releases[c] = p.ready, p.size, p.release.Image, p.release.ID
 	}
 	if live := seen.Live(); live != nil {
 		seen.LiveSecrets = maps.Clone(w.configs[live.ID])

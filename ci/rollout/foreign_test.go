@@ -30,7 +30,7 @@ func TestAServiceThatIsLedBackByHandWhileItBakesIsLeftThere(t *testing.T) {
 	s.byHand("probe of live", release.Blue)
 	rec, err := s.deployer(input("2")).Deploy(context.Background())
 	require.Equal(t, outcome.RolledBack, outcome.CodeOf(err))
-	require.ErrorContains(t, err, "the live Service leads to blue, not to green")
+	require.ErrorContains(t, err, "somebody led the live Service elsewhere: to blue, not to green")
 	require.Equal(t, release.RolledBack, rec.Outcome)
 	w.serves("1")
 }
@@ -46,16 +46,59 @@ func TestTheColourThatServesIsNeverParkedWhateverTheRecordSays(t *testing.T) {
 	}
 	before := len(w.calls)
 	rec, err := s.deployer(input("2")).Deploy(context.Background())
-	require.NoError(t, err)
-	require.False(t, rec.Finished())
-	require.NotContains(t, w.since(before), "park blue")
-	require.Contains(t, rec.Step("retire").Error, "the live Service leads to blue, not to green")
-
-	rec, err = w.session().deployer(input("2")).Resume(context.Background())
 	require.Equal(t, outcome.RolledBack, outcome.CodeOf(err))
-	require.ErrorContains(t, err, "the live Service was led back to blue")
+	require.ErrorContains(t, err, "somebody led the live Service elsewhere: to blue, not to green")
+	require.NotContains(t, w.since(before), "park blue")
 	require.Equal(t, release.RolledBack, rec.Outcome)
 	w.serves("1")
+}
+
+// A person leads the users back after the process was killed, wherever behind the
+// switch that was.
+func TestAKilledRunWhoseUsersWereLedBackByHandIsTakenBack(t *testing.T) {
+	for _, call := range []string{"wait endpoints", "probe of live", "park blue"} {
+		t.Run(call, func(t *testing.T) {
+			w := worldWith(t, "1")
+			s := w.session()
+			s.trouble = func(name string, after bool) error {
+				if s.dead = s.dead || name == call && w.selects == release.Green; s.dead {
+					return errKilled
+				}
+				return nil
+			}
+			_, err := s.deployer(input("2")).Deploy(context.Background())
+			require.Error(t, err)
+			w.abandon()
+			w.selects = release.Blue
+			rec, err := w.session().deployer(input("2")).Resume(context.Background())
+			require.Equal(t, outcome.RolledBack, outcome.CodeOf(err))
+			require.ErrorContains(t, err, "the live Service was led back to blue")
+			require.Equal(t, release.RolledBack, rec.Outcome)
+			w.serves("1")
+		})
+	}
+}
+
+func TestPodsThatAPersonLedUsersToAreNotTakenAway(t *testing.T) {
+	w := worldWith(t, "1")
+	w.killedAt("2", "probe of preview")
+	w.selects = release.Green
+	_, err := w.rollback("", ThenSecrets)
+	require.Equal(t, outcome.Halted, outcome.CodeOf(err))
+	require.ErrorContains(t, err, "the pods of green may serve and stay")
+	require.Equal(t, 3, w.colours[release.Green].size)
+}
+
+func TestARollbackThatStopsARunBeforeItBeganChangesNothing(t *testing.T) {
+	w := worldWith(t, "1", "2")
+	w.holder = "somebody run X process Y" // it has the lock, and has begun nothing
+	w.lose = func(error) { w.holder = "" }
+	before := len(w.calls)
+	rec, err := w.rollback("", ThenSecrets)
+	require.NoError(t, err)
+	require.Equal(t, "r2", rec.ServingRelease().ID)
+	require.NotContains(t, w.since(before), "begin")
+	w.serves("2")
 }
 
 func TestARollbackOfARunThatWasRetiringFinishesItAndBringsTheOldOneBack(t *testing.T) {
@@ -108,6 +151,7 @@ func TestASwitchByHandAfterARunIsTakenNoteOfByUnlock(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, release.Succeeded, rec.Outcome, "how the run ended stays")
 	require.Equal(t, "1", w.stored().ServingRelease().Version)
+	require.Equal(t, "r1", w.stored().ServingRelease().ID)
 	_, err = w.deploy("3")
 	require.NoError(t, err)
 	w.serves("3")

@@ -2,6 +2,8 @@ package rollout
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"cutover.dev/ci/release"
@@ -75,6 +77,9 @@ func (d *Deployer) agentLifetime() time.Duration {
 // lower takes back raise: the idle colour goes, and after a first release nothing
 // of it stays.
 func (d *Deployer) lower(ctx context.Context, rec *release.Record) error {
+	if err := d.leadsElsewhere(ctx, rec); err != nil {
+		return err
+	}
 	d.keepSeries(ctx, rec)
 	if err := d.Agent.StopAgent(ctx); err != nil {
 		return err
@@ -92,6 +97,20 @@ func (d *Deployer) lower(ctx context.Context, rec *release.Record) error {
 	} else if err := d.Cluster.Park(ctx, rec.Colour); err != nil {
 		return err
 	}
-	note(rec, "raise", "%s lowered; users never reached it", rec.Colour)
+	note(rec, "raise", "%s lowered", rec.Colour)
 	return nil
+}
+
+// leadsElsewhere makes sure that the live Service does not lead to the colour
+// that is to be lowered, be it by whose hand.
+func (d *Deployer) leadsElsewhere(ctx context.Context, rec *release.Record) error {
+	seen, err := d.Cluster.Observe(ctx)
+	if err != nil {
+		return err
+	}
+	if live := seen.LiveColour(); seen.Service == nil || live != release.None && live != rec.Colour {
+		return nil
+	}
+	return fmt.Errorf("the live Service selects %v (written by %s): the pods of %s may serve and stay",
+		seen.Service, strings.Join(seen.ServiceWriters, ", "), rec.Colour)
 }

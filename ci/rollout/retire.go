@@ -16,6 +16,9 @@ import (
 // on until the last pod has ended: that is when kept-alive connections break.
 func (d *Deployer) retire(ctx context.Context, rec *release.Record) error {
 	err := d.retireOld(ctx, rec)
+	if errors.Is(err, errLedAway) {
+		return err // the undo needs the helpers
+	}
 	d.lastLook(ctx, rec)
 	d.keepSeries(ctx, rec)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidying) // also when the run is being stopped
@@ -47,6 +50,9 @@ func (d *Deployer) retireOld(ctx context.Context, rec *release.Record) error {
 	return nil
 }
 
+// errLedAway says that somebody led the live Service away from the new version.
+var errLedAway = errors.New("somebody led the live Service elsewhere")
+
 // stillLeads reports whether the live Service leads where the run led it.
 func (d *Deployer) stillLeads(ctx context.Context, rec *release.Record) error {
 	seen, err := d.Cluster.Observe(ctx)
@@ -56,8 +62,8 @@ func (d *Deployer) stillLeads(ctx context.Context, rec *release.Record) error {
 	if seen.LiveColour() == rec.Colour {
 		return nil
 	}
-	return fmt.Errorf("the live Service leads to %s, not to %s: its selector was written by %s",
-		seen.LiveColour(), rec.Colour, strings.Join(seen.ServiceWriters, ", "))
+	return fmt.Errorf("%w: to %s, not to %s; its selector was written by %s",
+		errLedAway, seen.LiveColour(), rec.Colour, strings.Join(seen.ServiceWriters, ", "))
 }
 
 // tidying bounds the removal of the helpers.

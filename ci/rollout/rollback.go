@@ -29,32 +29,9 @@ const (
 // was about to take the old version away is finished first. It returns the run's
 // record.
 func (d *Deployer) Rollback(ctx context.Context, to string, secrets SecretsOf) (*release.Record, error) {
-	asked, err := d.Locker.AskStop(ctx, d.By)
-	if err != nil {
-		return nil, outcome.Fail(again, err)
-	}
-	if asked {
-		d.tell(Event{State: release.Undoing, Note: "a run is at work: it was asked to go back"})
-		if err := d.Locker.WaitFree(ctx); err != nil {
-			return nil, outcome.Fail(again, err)
-		}
-	}
-	current, err := d.Store.Load(ctx)
-	if err != nil {
-		return nil, outcome.Fail(again, err)
-	}
-	if asked && current != nil && current.Outcome == release.RolledBack {
-		return current, nil
-	}
-	if current != nil && !current.Finished() {
-		if to != "" && (current.Previous == nil || to != current.Previous.ID) {
-			return nil, outcome.Refusef("dagger call rollback --env="+d.Input.Env.Name+"   (takes that run back; then this command again)",
-				"run %s has not finished: only what served before it can be brought back now", current.Run)
-		}
-		current, err = d.TakeBack(ctx)
-		if err != nil || current.Outcome != release.Succeeded {
-			return current, wanted(err)
-		}
+	current, settled, err := d.settle(ctx, to)
+	if settled || err != nil {
+		return current, outcome.Fail(again, err)
 	}
 	target, err := d.target(ctx, current, to)
 	if err != nil {
@@ -64,6 +41,45 @@ func (d *Deployer) Rollback(ctx context.Context, to string, secrets SecretsOf) (
 		return nil, outcome.Fail(again, err)
 	}
 	return d.Deploy(ctx)
+}
+
+// settle ends a run that is at work or was left unfinished. It reports whether
+// that was the rollback that was asked for; else the record is that of what
+// serves.
+func (d *Deployer) settle(ctx context.Context, to string) (rec *release.Record, settled bool, err error) {
+	before, err := d.Store.Load(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	asked, err := d.Locker.AskStop(ctx, d.By)
+	if err != nil {
+		return nil, false, err
+	}
+	if asked {
+		d.tell(Event{State: release.Undoing, Note: "a run is at work: it was asked to go back"})
+		if err := d.Locker.WaitFree(ctx); err != nil {
+			return nil, false, err
+		}
+	}
+	if rec, err = d.Store.Load(ctx); err != nil || rec == nil {
+		return nil, false, err
+	}
+	if !rec.Finished() {
+		if to != "" && (rec.Previous == nil || to != rec.Previous.ID) {
+			return nil, false, outcome.Refusef("dagger call rollback --env="+d.Input.Env.Name+"   (takes that run back; then this command again)",
+				"run %s has not finished: only what served before it can be brought back now", rec.Run)
+		}
+		rec, err = d.TakeBack(ctx)
+		return rec, err != nil || rec.Outcome != release.Succeeded, wanted(err)
+	}
+	if !asked {
+		return rec, false, nil
+	}
+	// The run that was asked ended by itself: it went back, or had changed nothing,
+	// or was faster. One that had not begun its record is none of them.
+	begun := before == nil || before.Run != rec.Run || !before.Finished()
+	live := rec.ServingRelease()
+	return rec, (!begun || rec.Outcome != release.Succeeded) && (to == "" || live != nil && live.ID == to), nil
 }
 
 // wanted is nil for a run that was taken back, which is what was wanted.

@@ -126,7 +126,7 @@ func (r *Runner) Run(ctx context.Context, rec *release.Record) error {
 		case err == nil:
 		case r.lost(ctx, err):
 			return r.overtaken(rec, fmt.Errorf("step %s: %w", s.Name, err))
-		case s.Undo.kind == finals:
+		case s.Undo.kind == finals && !errors.Is(err, errLedAway):
 			// There is no way back any more and the new version serves: what could not
 			// be tidied up is worth a note, not an alarm.
 		default:

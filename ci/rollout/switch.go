@@ -24,6 +24,9 @@ func (d *Deployer) switchOver(ctx context.Context, rec *release.Record) error {
 		return err
 	}
 	rec.Serving = rec.Colour
+	if err := d.Store.Save(ctx, rec); err != nil { // from here on, another selector is somebody's decision
+		return err
+	}
 	if err := d.leads(ctx, rec, rec.Release, rec.Colour); err != nil {
 		return err
 	}

@@ -36,20 +36,40 @@ func (d *Deployer) Unlock(ctx context.Context, why string) (*release.Record, err
 		return nil, outcome.Refusef(fmt.Sprintf("kubectl --namespace=%s get service %s --output=yaml   (let it lead to one colour first)", rec.Namespace, d.Input.Env.App),
 			"the Service leads to no colour of its own: what serves cannot be told")
 	}
-	return rec, d.abandon(ctx, rec, live, why)
+	if rec, err = d.Store.Load(ctx); err != nil { // fences the write
+		return nil, outcome.Fail(again, err)
+	}
+	if err := d.serving(ctx, rec, live, seen.Releases[live]); err != nil {
+		return nil, outcome.Fail(again, err)
+	}
+	return rec, d.abandon(ctx, rec, why)
 }
 
-func (d *Deployer) abandon(ctx context.Context, rec *release.Record, live release.Colour, why string) error {
+// serving notes what serves, by what runs there: the last run may know nothing of
+// it.
+func (d *Deployer) serving(ctx context.Context, rec *release.Record, live release.Colour, id string) error {
+	rec.Serving = live
+	if r := rec.ServingRelease(); live == release.None || r != nil && r.ID == id {
+		return nil
+	}
+	made, err := d.Store.Find(ctx, id)
+	if err != nil {
+		return err
+	}
+	if made == nil {
+		return outcome.Refusef("dagger call history --env="+d.Input.Env.Name, "the Service leads to %s, where release %s runs, of which no record is kept", live, id)
+	}
+	rec.Previous, rec.PreviousColour, rec.Colour = &made.Release, live, live.Other()
+	return nil
+}
+
+func (d *Deployer) abandon(ctx context.Context, rec *release.Record, why string) error {
 	if !rec.Finished() {
 		rec.Outcome, rec.Ended = release.Abandoned, now()
 	}
-	rec.Serving = live
 	if rec.Reasons == nil {
 		rec.Reasons = map[string]string{}
 	}
 	rec.Reasons["abandon"] = why
-	if _, err := d.Store.Load(ctx); err != nil { // fences the write
-		return outcome.Fail(again, err)
-	}
 	return outcome.Fail(again, d.Store.Save(ctx, rec))
 }

@@ -158,7 +158,7 @@ func unlockCommand(secrets *redact.Secrets) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "run %s was given up: %s\n  serving      %s\n", rec.Run, why, report.Serving(rec))
+			fmt.Fprintf(cmd.OutOrStdout(), "run %s is settled as %s: %s\n  serving      %s\n", rec.Run, rec.Outcome, why, report.Serving(rec))
 			return nil
 		},
 	}

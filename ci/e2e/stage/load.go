@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 
@@ -66,7 +67,12 @@ func (s *Stage) StartLoad(ctx context.Context, bundle string, t Traffic) (*Load,
 		Spec: corev1.PodSpec{
 			RestartPolicy:                 corev1.RestartPolicyNever,
 			TerminationGracePeriodSeconds: new(int64(20)),
-			Containers:                    []corev1.Container{{Name: "load", Image: bundle, Args: args}},
+			Containers: []corev1.Container{{
+				Name: "load", Image: bundle, Args: args,
+				// On a busy machine a pod that reserves nothing gets nothing, and then sends
+				// too late what it calls lost.
+				Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("300m")}},
+			}},
 		},
 	}
 	if _, err := pods.Create(ctx, pod, metav1.CreateOptions{}); err != nil {
