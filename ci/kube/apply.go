@@ -210,7 +210,9 @@ func (c *Cluster) EndOne(ctx context.Context, colour release.Colour, size int) (
 	if err != nil {
 		return "", err
 	}
-	pods = slices.DeleteFunc(pods, func(p *corev1.Pod) bool { return !isReady(p) && p.Annotations[annotationCost] != goesFirst })
+	pods = slices.DeleteFunc(pods, func(p *corev1.Pod) bool {
+		return p.DeletionTimestamp != nil || !isReady(p) && p.Annotations[annotationCost] != goesFirst
+	})
 	if len(pods) == 0 {
 		return "", fmt.Errorf("no pod of %s is ready", colour)
 	}

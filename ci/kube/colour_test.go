@@ -113,3 +113,15 @@ func TestWithoutAReadyPodNoneIsEnded(t *testing.T) {
 	require.EqualError(t, err, "no pod of green is ready")
 	require.Empty(t, writes(client))
 }
+
+func TestAPodThatEndsAlreadyIsNotChosenOnceMore(t *testing.T) {
+	ending := pod("a", release.Green, "r2", true)
+	ending.Annotations = map[string]string{annotationCost: goesFirst}
+	ending.DeletionTimestamp, ending.Finalizers = new(metav1.Now()), []string{"test/stays"}
+	c, client := newFake(t, ending, pod("b", release.Green, "r2", true))
+	require.NoError(t, c.Watch(t.Context()))
+	scaled(client)
+	name, err := c.EndOne(t.Context(), release.Green, 1)
+	require.NoError(t, err)
+	require.Equal(t, "b", name)
+}

@@ -363,6 +363,9 @@ func (s *session) WaitReady(ctx context.Context, r release.Release, colour relea
 func (s *session) EndOne(ctx context.Context, colour release.Colour, size int) (string, error) {
 	return "notes-x", s.call(ctx, "end one of "+string(colour), func() error {
 		p := s.colours[colour]
+		if p.size <= size {
+			return errors.New("none would end")
+		}
 		p.size, p.ready = size, min(p.ready, size)
 		return nil
 	})

@@ -84,7 +84,7 @@ type Colours interface {
 	SetLeast(ctx context.Context, r release.Release, colour release.Colour, least int) error
 	WaitReady(ctx context.Context, r release.Release, colour release.Colour, size int) error
 	// EndOne takes one pod of the colour away, down to size pods, and returns its
-	// name. Called again, it names the same pod.
+	// name. Called again before that pod has begun to end, it names the same.
 	EndOne(ctx context.Context, colour release.Colour, size int) (pod string, err error)
 	WaitEnded(ctx context.Context, pod string) error
 	// Park takes the colour's autoscaler away and brings it down to no pods.

@@ -25,13 +25,7 @@ func (d *Deployer) raise(ctx context.Context, rec *release.Record) error {
 	if err := d.Cluster.ApplyColour(ctx, rec); err != nil {
 		return err
 	}
-	if err := d.Cluster.Scale(ctx, rec.Colour, d.raised(rec)); err != nil {
-		return err
-	}
-	if err := d.Cluster.SetLeast(ctx, rec.Release, rec.Colour, d.raised(rec)); err != nil {
-		return err
-	}
-	if err := d.Cluster.WaitReady(ctx, rec.Release, rec.Colour, d.raised(rec)); err != nil {
+	if err := d.full(ctx, rec); err != nil {
 		return err
 	}
 	note(rec, "raise", "%d pods of %s ready", d.raised(rec), rec.Colour)
@@ -45,6 +39,18 @@ func (d *Deployer) raised(rec *release.Record) int {
 		return rec.Replicas + 1
 	}
 	return rec.Replicas
+}
+
+// full brings the new colour to the size to raise to, and waits for its pods.
+func (d *Deployer) full(ctx context.Context, rec *release.Record) error {
+	size := d.raised(rec)
+	if err := d.Cluster.Scale(ctx, rec.Colour, size); err != nil {
+		return err
+	}
+	if err := d.Cluster.SetLeast(ctx, rec.Release, rec.Colour, size); err != nil {
+		return err
+	}
+	return d.Cluster.WaitReady(ctx, rec.Release, rec.Colour, size)
 }
 
 // pin keeps the autoscaler of the colour that serves from making it smaller: a

@@ -158,7 +158,7 @@ func TestARollbackAsksTheRunThatIsAtWorkToGoBack(t *testing.T) {
 }
 
 func TestResumeGoesOnWhereARunWasKilled(t *testing.T) {
-	for _, call := range []string{"apply green", "answers of preview", "select green", "probe of live", "park blue"} {
+	for _, call := range []string{"apply green", "answers of preview", "end one of green", "probe of preview", "select green", "probe of live", "park blue"} {
 		t.Run(call, func(t *testing.T) {
 			w := worldWith(t, "1")
 			w.killedAt("2", call)

@@ -44,6 +44,9 @@ func (d *Deployer) answers(ctx context.Context, rec *release.Record, step, targe
 // drain ends the surplus pod while the agent sends requests to the preview
 // Service. Not one may fail: every later deploy ends all the pods of a colour.
 func (d *Deployer) drain(ctx context.Context, rec *release.Record) error {
+	if err := d.full(ctx, rec); err != nil { // where a killed run had ended it already, there is another one
+		return err
+	}
 	env := rec.Release.Env
 	begun, err := d.Agent.Clock(ctx)
 	if err != nil {
