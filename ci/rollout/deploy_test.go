@@ -444,7 +444,7 @@ func TestAColourThatFellIllSinceItWasVerifiedIsNotSwitchedTo(t *testing.T) {
 	w := worldWith(t, "1")
 	s := w.session()
 	s.trouble = func(call string, after bool) error {
-		if call == "answers of preview" && after {
+		if call == "probe of preview" && after {
 			w.sick["2"], w.colours[release.Green].ready = true, 0
 		}
 		return nil
