@@ -73,7 +73,7 @@ func ownsColour(m metav1.ManagedFieldsEntry) bool {
 			Selector map[string]any `json:"f:selector"`
 		} `json:"f:spec"`
 	}
-	if m.FieldsV1 == nil || json.Unmarshal(m.FieldsV1.Raw, &owned) != nil {
+	if m.FieldsV1 == nil || json.Unmarshal(m.FieldsV1.GetRawBytes(), &owned) != nil {
 		return false
 	}
 	_, owns := owned.Spec.Selector["f:"+release.LabelColour]

@@ -38,7 +38,7 @@ func TestObserveSeesNothingInAnEmptyNamespace(t *testing.T) {
 func TestObserveSeesWhatServes(t *testing.T) {
 	service := liveService(names.Selector(release.Green))
 	owns := func(manager, fields string) metav1.ManagedFieldsEntry {
-		return metav1.ManagedFieldsEntry{Manager: manager, FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}}
+		return metav1.ManagedFieldsEntry{Manager: manager, FieldsV1: metav1.NewFieldsV1(fields)}
 	}
 	const selector = `{"f:spec": {"f:selector": {".": {}, "f:cutover.dev/colour": {}}}}`
 	service.ManagedFields = []metav1.ManagedFieldsEntry{
