@@ -102,7 +102,7 @@ func (s *Stage) program() string { return filepath.Join(s.Root, "build/cutover")
 func (s *Stage) Build(ctx context.Context) error {
 	call, err := run(ctx, s.Root, nil, "go", "build", "-o", s.program(), "./ci/cmd/cutover")
 	if err == nil && call.Code != 0 {
-		err = fmt.Errorf("cutover cannot be built: %s", strings.TrimSpace(call.Stderr))
+		err = fmt.Errorf("cutover cannot be built: exit code %d: %s", call.Code, strings.TrimSpace(call.Stderr))
 	}
 	return err
 }

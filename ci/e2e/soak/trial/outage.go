@@ -23,13 +23,14 @@ func (w *killing) outage(program string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		steps := []string{"raise", "verify", "bake", "retire"}
 		step := steps[w.random.IntN(len(steps))]
-		return w.disturb(ctx, program, func(ctx context.Context, p *stage.Process, before *release.Record) error {
+		return w.disturb(ctx, program, func(ctx context.Context, p *stage.Process, before *release.Record, struck func(step string)) error {
 			if err := w.reach(ctx, p, before, step); err != nil {
 				return err
 			}
 			if err := w.KillLab(ctx, program); err != nil {
 				return fmt.Errorf("%w (-api-server=false -kubelet=false is for clusters other than the lab's)", err)
 			}
+			struck(step)
 			timer := time.NewTimer(away)
 			defer timer.Stop()
 			select {
@@ -43,7 +44,7 @@ func (w *killing) outage(program string) func(context.Context) error {
 
 // vanish deletes half of the new pods while a deploy waits for them.
 func (w *killing) vanish(ctx context.Context) error {
-	return w.disturb(ctx, "pods", func(ctx context.Context, p *stage.Process, before *release.Record) error {
+	return w.disturb(ctx, "pods", func(ctx context.Context, p *stage.Process, before *release.Record, struck func(step string)) error {
 		if err := w.reach(ctx, p, before, "raise"); err != nil {
 			return err
 		}
@@ -61,6 +62,7 @@ func (w *killing) vanish(ctx context.Context) error {
 		}); err != nil {
 			return errors.Join(err, context.Cause(running))
 		}
+		struck("raise")
 		for _, p := range raised[:(len(raised)+1)/2] {
 			if err := w.Client.CoreV1().Pods(w.Namespace).Delete(ctx, p.Name, metav1.DeleteOptions{}); err != nil {
 				return err
@@ -70,9 +72,12 @@ func (w *killing) vanish(ctx context.Context) error {
 	})
 }
 
-// disturb does something to a deploy, which then ends by itself: well, or taken
-// back.
-func (w *killing) disturb(ctx context.Context, kind string, blow func(context.Context, *stage.Process, *release.Record) error) error {
+// blow is what happens to a deploy that began after before. It calls struck in
+// the moment in which it happens.
+type blow func(ctx context.Context, p *stage.Process, before *release.Record, struck func(step string)) error
+
+// disturb strikes a deploy, which then ends by itself: well, or taken back.
+func (w *killing) disturb(ctx context.Context, kind string, strike blow) error {
 	before, err := w.Record(ctx)
 	if err != nil {
 		return err
@@ -82,18 +87,19 @@ func (w *killing) disturb(ctx context.Context, kind string, blow func(context.Co
 	if err != nil {
 		return err
 	}
-	w.Say("%d: %s in a deploy of version %s", len(w.report.Events)+1, kind, e.Version)
-	if err := blow(ctx, p, before); err != nil {
+	var at time.Time
+	if err := strike(ctx, p, before, func(step string) {
+		at = time.Now()
+		e.After, e.Step = at.Sub(e.At).Seconds(), step
+	}); err != nil {
 		p.Kill()
 		return w.missed(ctx, &e, err)
 	}
-	over := time.Now()
-	e.After = over.Sub(e.At).Seconds()
 	call, err := ended(p)
 	if err != nil {
 		return err
 	}
-	e.Code, e.Recovery = call.Code, call.End.Sub(over).Seconds()
+	e.Code, e.Recovery = call.Code, call.End.Sub(at).Seconds()
 	if code := outcome.Code(call.Code); code != outcome.Done && code != outcome.RolledBack {
 		e.Wrong = append(e.Wrong, fmt.Sprintf("the deploy ended with %d: %s", call.Code, lastWords(call)))
 	}
