@@ -49,7 +49,7 @@ func TestTheGuardLeadsBackWhenTheRunnerIsDead(t *testing.T) {
 }
 
 func TestSwitchesUnderHeavyTrafficLoseNothing(t *testing.T) {
-	s := trial.Switches{N: 2, Requests: 20_000, Rate: 500}
+	s := trial.Switches{N: 2, Requests: 20_000, Rate: 200}
 	seen, err := newTrial(t, "notes-e2e-switches").Switch(t.Context(), s)
 	require.NoError(t, err)
 	require.NoError(t, s.Judge(seen))
