@@ -15,7 +15,9 @@ import (
 // every replica.
 const (
 	maxConnections = 10
-	connectTimeout = 3 * time.Second
+	// As long as a query may take: on a busy machine a connection takes a while, and
+	// one that is given up and begun anew only makes it busier.
+	connectTimeout = 10 * time.Second
 	queryTimeout   = 10 * time.Second
 )
 

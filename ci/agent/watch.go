@@ -78,18 +78,24 @@ func (c Config) validate() error {
 }
 
 const (
-	// pause lies between two requests to a target: short, because a switch is
-	// only done when many answers in a row were the new version's.
-	pause = 15 * time.Millisecond
+	// fast lies between two requests to a target of which something new is to be
+	// learnt: a switch is only done when many answers in a row were the new
+	// version's.
+	fast = 10 * time.Millisecond
+	// slow lies between two requests to a target that does not answer yet, or has
+	// answered the same so often that nobody waits for more.
+	slow = 50 * time.Millisecond
+	// often is how often that is.
+	often = 200
 	// quiet is the longest time without a line while nothing changes.
-	quiet = 250 * time.Millisecond
+	quiet = 100 * time.Millisecond
 	// timeout bounds one request.
 	timeout = 2 * time.Second
 )
 
 // Watch asks every target on a fresh connection each time, probes and guards,
 // until ctx ends. It writes what it sees as lines of JSON, see [Parse]: a
-// Sighting whenever the answer changes and at least four times a second, every
+// Sighting whenever the answer changes and at least ten times a second, every
 // second of a probe, every change of the guard's mind. The error is a bad Config
 // or the first line that could not be written; that one ends nothing, since
 // whether its output is read makes no difference to the guard.
@@ -152,8 +158,6 @@ func newSignal() *signal {
 func watch(ctx context.Context, t Target, emit func(Sighting), answered func()) {
 	seen := Sighting{Target: t.Name}
 	var told time.Time
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
 	for {
 		id, err := ask(ctx, t.URL)
 		switch {
@@ -167,10 +171,14 @@ func watch(ctx context.Context, t Target, emit func(Sighting), answered func()) 
 			seen.At, told = now.UTC(), now
 			emit(seen)
 		}
+		pause := fast
+		if err != nil || seen.Streak > often {
+			pause = slow
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 	}
 }

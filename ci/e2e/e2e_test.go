@@ -8,6 +8,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -26,6 +27,18 @@ import (
 // limit bounds one call of dagger, so that a hanging one is a failure and not
 // the end of the whole run.
 const limit = 20 * time.Minute
+
+func TestMain(m *testing.M) {
+	s, err := stage.Open(".", "")
+	if err == nil {
+		err = s.Clear(context.Background())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
 
 // repositoryRoot is where dagger.json is.
 func repositoryRoot(t *testing.T) string {

@@ -16,16 +16,20 @@ func (d *Deployer) raise(ctx context.Context, rec *release.Record) error {
 	if err := d.pin(ctx, rec); err != nil {
 		return err
 	}
+	if err := d.Cluster.ApplyColour(ctx, rec); err != nil {
+		return err
+	}
+	if err := d.ask(ctx, rec); err != nil {
+		return err
+	}
+	// What verify needs is made while the pods start.
 	if err := d.Cluster.ApplyPreview(ctx, rec); err != nil {
 		return err
 	}
 	if err := d.Agent.StartAgent(ctx, rec, d.agentLifetime()); err != nil {
 		return err
 	}
-	if err := d.Cluster.ApplyColour(ctx, rec); err != nil {
-		return err
-	}
-	if err := d.full(ctx, rec); err != nil {
+	if err := d.Cluster.WaitReady(ctx, rec.Release, rec.Colour, d.raised(rec)); err != nil {
 		return err
 	}
 	note(rec, "raise", "%d pods of %s ready", d.raised(rec), rec.Colour)
@@ -41,16 +45,13 @@ func (d *Deployer) raised(rec *release.Record) int {
 	return rec.Replicas
 }
 
-// full brings the new colour to the size to raise to, and waits for its pods.
-func (d *Deployer) full(ctx context.Context, rec *release.Record) error {
+// ask lets the new colour grow to the size to raise to.
+func (d *Deployer) ask(ctx context.Context, rec *release.Record) error {
 	size := d.raised(rec)
 	if err := d.Cluster.Scale(ctx, rec.Colour, size); err != nil {
 		return err
 	}
-	if err := d.Cluster.SetLeast(ctx, rec.Release, rec.Colour, size); err != nil {
-		return err
-	}
-	return d.Cluster.WaitReady(ctx, rec.Release, rec.Colour, size)
+	return d.Cluster.SetLeast(ctx, rec.Release, rec.Colour, size)
 }
 
 // pin keeps the autoscaler of the colour that serves from making it smaller: a

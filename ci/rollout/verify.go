@@ -44,7 +44,10 @@ func (d *Deployer) answers(ctx context.Context, rec *release.Record, step, targe
 // drain ends the surplus pod while the agent sends requests to the preview
 // Service. Not one may fail: every later deploy ends all the pods of a colour.
 func (d *Deployer) drain(ctx context.Context, rec *release.Record) error {
-	if err := d.full(ctx, rec); err != nil { // where a killed run had ended it already, there is another one
+	if err := d.ask(ctx, rec); err != nil { // where a killed run had ended it already, there is another one
+		return err
+	}
+	if err := d.Cluster.WaitReady(ctx, rec.Release, rec.Colour, d.raised(rec)); err != nil {
 		return err
 	}
 	env := rec.Release.Env

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -75,6 +76,10 @@ func (f *floor) measured(ctx context.Context, deployment string) (float64, error
 	if err != nil {
 		return 0, err
 	}
+	moment, err := f.switched(ctx, floorNames)
+	if err != nil {
+		return 0, err
+	}
 	start := time.Now()
 	if err := f.Kubectl(ctx, "apply", "--filename="+deployment); err != nil {
 		return 0, err
@@ -85,7 +90,40 @@ func (f *floor) measured(ctx context.Context, deployment string) (float64, error
 	if err := f.Kubectl(ctx, "patch", "service", floorNames.Live(), "--patch="+string(patch)); err != nil {
 		return 0, err
 	}
-	return time.Since(start).Seconds(), nil
+	at, err := moment()
+	return at.Sub(start).Seconds(), err
+}
+
+// switched begins to watch the live Service. The function it returns waits until
+// the selector has changed and tells when that was seen.
+func (b *bench) switched(ctx context.Context, names release.Names) (func() (time.Time, error), error) {
+	services := b.Client.CoreV1().Services(b.Namespace)
+	now, err := services.Get(ctx, names.Live(), metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	w, err := services.Watch(ctx, metav1.SingleObject(now.ObjectMeta))
+	if err != nil {
+		return nil, err
+	}
+	seen := make(chan time.Time, 1)
+	go func() {
+		defer close(seen)
+		defer w.Stop()
+		for e := range w.ResultChan() {
+			if s, ok := e.Object.(*corev1.Service); ok && !maps.Equal(s.Spec.Selector, now.Spec.Selector) {
+				seen <- time.Now()
+				return
+			}
+		}
+	}()
+	return func() (time.Time, error) {
+		at, ok := <-seen
+		if !ok {
+			return at, fmt.Errorf("the selector of the Service %s was not seen to change", names.Live())
+		}
+		return at, nil
+	}, nil
 }
 
 // render makes the next release's configuration, and writes the idle colour's

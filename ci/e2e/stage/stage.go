@@ -83,6 +83,22 @@ func (s *Stage) Set(ctx context.Context) error {
 // labelStage marks the namespaces that may be removed again.
 const labelStage = "cutover.dev/stage"
 
+// Clear removes every namespace that a stage has left in the cluster, be it of
+// another program: what a failed or killed one left holds a share of a small
+// machine, and the next would wait for it in vain.
+func (s *Stage) Clear(ctx context.Context) error {
+	left, err := s.Client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: labelStage})
+	if err != nil {
+		return err
+	}
+	for _, n := range left.Items {
+		if err := s.remove(ctx, n.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Strike removes the namespace with all that is in it and waits for its end.
 func (s *Stage) Strike(ctx context.Context) error {
 	os.Remove(s.secretsFile())
@@ -96,14 +112,18 @@ func (s *Stage) Strike(ctx context.Context) error {
 	if found.Labels[labelStage] == "" {
 		return fmt.Errorf("the namespace %s is there already and not this program's to remove; nothing was changed; to let it be removed: kubectl label namespace %[1]s %s=true", s.Namespace, labelStage)
 	}
-	err = s.Client.CoreV1().Namespaces().Delete(ctx, s.Namespace, metav1.DeleteOptions{})
+	return s.remove(ctx, s.Namespace)
+}
+
+func (s *Stage) remove(ctx context.Context, namespace string) error {
+	err := s.Client.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return s.Kubectl(ctx, "wait", "--for=delete", "namespace/"+s.Namespace, "--timeout=120s")
+	return s.Kubectl(ctx, "wait", "--for=delete", "namespace/"+namespace, "--timeout=120s")
 }
 
 // Kubectl acts on the stage's namespace.
