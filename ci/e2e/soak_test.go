@@ -19,38 +19,31 @@ import (
 // The short form of `make soak`. These tests measure what is lost under load, so
 // that none of them runs beside another.
 
-func newTrial(t *testing.T, namespace string) *trial.Trial {
-	tr, err := trial.Open(t.Context(), newStage(t, namespace), t.Logf)
+// Two versions of one application are enough for all that is done to them.
+func TestNothingThatHappensToARunLosesARequest(t *testing.T) {
+	tr, err := trial.Open(t.Context(), newStage(t, "notes-e2e-soak"), t.Logf)
 	require.NoError(t, err)
-	return tr
+	_ = t.Run("killed runs are carried on, and the guard leads back when nobody is there", func(t *testing.T) { kills(t, tr) }) &&
+		t.Run("switches under heavy traffic", func(t *testing.T) { switches(t, tr) })
 }
 
-func kill(t *testing.T, tr *trial.Trial, k trial.Kills) trial.KillsReport {
+// Wherever the program is killed, `resume` or `rollback` alone brings everything
+// in order, and the users notice nothing. When nobody types, the guard in the
+// cluster leads them away from a release that loses requests.
+func kills(t *testing.T, tr *trial.Trial) {
+	k := trial.Kills{N: 6, Guarded: 6, Seed: uint64(time.Now().Unix())}
 	t.Logf("seed %d", k.Seed)
 	report, err := tr.Kill(t.Context(), k)
 	require.NoError(t, err)
 	require.NoError(t, report.Wrong())
-	require.Positive(t, report.Requests)
-	return report
-}
-
-// Wherever the program is killed, `resume` or `rollback` alone brings everything
-// in order, and the users notice nothing.
-func TestKilledRunsAreCarriedOnWithoutOneLostRequest(t *testing.T) {
-	report := kill(t, newTrial(t, "notes-e2e-kills"), trial.Kills{N: 5, Seed: uint64(time.Now().Unix())})
+	assert.Positive(t, report.Requests)
 	assert.Equal(t, 5, report.Resumed+report.RolledBack)
-}
-
-// When nobody is there, the guard in the cluster leads the users away from a
-// release that loses requests.
-func TestTheGuardLeadsBackWhenTheRunnerIsDead(t *testing.T) {
-	report := kill(t, newTrial(t, "notes-e2e-guard"), trial.Kills{N: 1, Guarded: 1})
 	assert.Equal(t, 1, report.Guarded)
 }
 
-func TestSwitchesUnderHeavyTrafficLoseNothing(t *testing.T) {
+func switches(t *testing.T, tr *trial.Trial) {
 	s := trial.Switches{N: 2, Requests: 20_000, Rate: 200}
-	seen, err := newTrial(t, "notes-e2e-switches").Switch(t.Context(), s)
+	seen, err := tr.Switch(t.Context(), s)
 	require.NoError(t, err)
 	require.NoError(t, s.Judge(seen))
 	for _, class := range []probe.Class{probe.Fresh, probe.Kept, probe.Slow} {
