@@ -1,4 +1,4 @@
-# The targets a person types: demo, check, test, bench, soak, lab-up, lab-down.
+# The targets a person types: demo, check, test, bench, gates, soak, lab-up, lab-down.
 
 # Every module is built by itself, as whoever uses it does; only `go run ./lab`
 # needs the workspace.
@@ -19,7 +19,7 @@ stage = lab-up
 ENTER = eval "$$($(LAB) env)"
 endif
 
-.PHONY: demo check test bench soak lab-up lab-down format vet lint unit e2e
+.PHONY: demo check test bench gates soak lab-up lab-down format vet lint unit e2e
 
 ## demo: three deploys of the example under load, ending with a table
 demo: $(stage)
@@ -34,6 +34,10 @@ test: $(stage) check e2e
 ## bench: how long a deploy takes beside kubectl, and how many requests it sends
 bench: $(stage)
 	$(ENTER) && go run ./ci/e2e/bench
+
+## gates: how soon users are back when a bad release is caught, each by its gate
+gates: $(stage)
+	$(ENTER) && go run ./ci/e2e/gates
 
 # How many deploys soak kills, and more of its flags: make soak N=10 SOAK=-part=kills
 N = 100

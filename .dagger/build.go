@@ -26,6 +26,11 @@ type settings struct {
 	Migrations *struct {
 		Dir string `json:"dir"`
 	} `json:"migrations"`
+	Smoke *struct {
+		Package string   `json:"package"`
+		Image   string   `json:"image"`
+		Command []string `json:"command"`
+	} `json:"smoke"`
 	Test *struct {
 		Image   string   `json:"image"`
 		Dir     string   `json:"dir"`

@@ -105,7 +105,7 @@ func (m *Cutover) Deploy(
 	// +optional
 	// +default="dagger"
 	by string,
-	// text or json.
+	// text, json, or of a run junit.
 	//
 	// +optional
 	// +default="text"

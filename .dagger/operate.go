@@ -20,7 +20,7 @@ func (m *Cutover) Status(
 	//
 	// +optional
 	kubeconfig *dagger.Secret,
-	// text or json.
+	// text, json, or of a run junit.
 	//
 	// +optional
 	// +default="text"
@@ -76,7 +76,7 @@ func (m *Cutover) Resume(
 	// +optional
 	// +default="dagger"
 	by string,
-	// text or json.
+	// text, json, or of a run junit.
 	//
 	// +optional
 	// +default="text"
@@ -119,7 +119,7 @@ func (m *Cutover) Rollback(
 	// +optional
 	// +default="dagger"
 	by string,
-	// text or json.
+	// text, json, or of a run junit.
 	//
 	// +optional
 	// +default="text"

@@ -70,11 +70,14 @@ func (m *Cutover) publish(ctx context.Context, env, version string, buildArgs []
 }
 
 // bundle returns the container that acts for a release, here and in the cluster:
-// the program and the release's migrations. It stays with the release.
+// the program, the release's migrations and its smoke tests. It stays with the release.
 func (m *Cutover) bundle(s settings, id identity) *dagger.Container {
 	bundle := m.runner()
 	if s.Migrations != nil {
 		bundle = bundle.WithDirectory("/migrations", m.Source.Directory(s.Migrations.Dir))
+	}
+	if s.Smoke != nil && s.Smoke.Package != "" {
+		bundle = bundle.WithDirectory("/smoke", m.smokeTests(s.Smoke.Package))
 	}
 	return id.label(bundle)
 }

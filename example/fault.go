@@ -23,7 +23,10 @@ import (
 //	never-ready    /readyz always answers 503
 //	crash          exit with code 1 after 5 seconds
 //	wrong-version  say another version than was built
-//	errors         answer 5% of the requests to /notes with 500
+//	errors         answer 5% of the requests to /notes with 500, but none that
+//	               comes through a preview Service
+//	forgetful      list no notes, whatever there are
+//	two-faced      the same, but not through a preview Service
 //	slow           answer 2 seconds late, except the probes and metrics
 //	hang           ignore SIGTERM
 //	abrupt         exit on SIGTERM at once, whatever is in flight
@@ -39,7 +42,7 @@ func startFault() error {
 	switch fault {
 	case "":
 		return nil
-	case "never-ready", "errors", "slow", "drops-idle":
+	case "never-ready", "errors", "forgetful", "two-faced", "slow", "drops-idle":
 		// Done by withFault and idleTimeout.
 	case "crash":
 		time.AfterFunc(5*time.Second, func() { os.Exit(1) })
@@ -84,13 +87,18 @@ func idleTimeout(wanted time.Duration) time.Duration {
 func withFault(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		isNotes := r.URL.Path == "/notes" || strings.HasPrefix(r.URL.Path, "/notes/")
+		isList := r.URL.Path == "/notes" && r.Method == http.MethodGet
+		isPreview := strings.Contains(r.Host, "-preview")
 		isProbe := r.URL.Path == "/livez" || r.URL.Path == "/readyz"
 		switch {
 		case fault == "never-ready" && r.URL.Path == "/readyz":
 			writeJSON(w, http.StatusServiceUnavailable, map[string]any{"ready": false, "reason": "built never to be ready"})
 			return
-		case fault == "errors" && isNotes && rand.Float64() < 0.05:
+		case fault == "errors" && isNotes && !isPreview && rand.Float64() < 0.05:
 			writeError(w, http.StatusInternalServerError, "built to fail now and then")
+			return
+		case isList && (fault == "forgetful" || fault == "two-faced" && !isPreview):
+			writeJSON(w, http.StatusOK, []any{})
 			return
 		case fault == "slow" && !isProbe:
 			time.Sleep(2 * time.Second)

@@ -51,6 +51,37 @@ func TestTheFaultErrorsFailsSomeRequestsOfNotesOnly(t *testing.T) {
 		require.Equal(t, http.StatusOK, get(t, base+"/readyz").StatusCode)
 	}
 	assert.InDelta(t, 20, failed, 19, "about 5%% of 400")
+	for range 200 {
+		code, _ := preview(t, base+"/notes")
+		require.Equal(t, http.StatusOK, code)
+	}
+}
+
+// preview asks as through a preview Service.
+func preview(t *testing.T, url string) (code int, body string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+	require.NoError(t, err)
+	request.Host = "notes-preview"
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response.StatusCode, string(text)
+}
+
+func TestTheFaultsForgetfulAndTwoFacedListNothing(t *testing.T) {
+	t.Parallel()
+	for fault, throughPreview := range map[string]bool{"forgetful": false, "two-faced": true} {
+		base := startFaulty(t, fault).base
+		response, err := http.Post(base+"/notes", "application/json", strings.NewReader(`{"title": "Milk"}`))
+		require.NoError(t, err)
+		response.Body.Close()
+		assert.JSONEq(t, `[]`, get(t, base+"/notes").body, fault)
+		_, body := preview(t, base+"/notes")
+		assert.Equal(t, throughPreview, strings.Contains(body, "Milk"), fault)
+	}
 }
 
 func TestTheFaultSlowSparesTheProbes(t *testing.T) {

@@ -18,6 +18,7 @@ func defaults() *Env {
 		Test:       &Test{Dir: "."},
 		Raise:      Raise{Timeout: 5 * time.Minute},
 		Verify:     Verify{Answers: 20, Timeout: time.Minute, Drain: true},
+		Smoke:      &Smoke{Timeout: 2 * time.Minute},
 		Probe:      Probe{Rate: 20, Write: &ProbeWrite{}, Timeout: 5 * time.Second, Samples: 20},
 		Bake:       Bake{For: 30 * time.Second},
 		Shutdown:   Shutdown{Sleep: 5 * time.Second, Grace: 45 * time.Second},

@@ -66,6 +66,10 @@ type Env struct {
 	// Verify says how surely the new version must have answered.
 	Verify Verify `yaml:"verify" json:"verify"`
 
+	// Smoke is a suite that asks the application as its users do, run in the cluster
+	// before the switch and after it. Nil: none.
+	Smoke *Smoke `yaml:"smoke,omitempty" json:"smoke,omitempty"`
+
 	// Probe is the traffic with which a run proves that no request was lost.
 	Probe Probe `yaml:"probe" json:"probe"`
 
@@ -179,6 +183,9 @@ type Raise struct {
 	// Timeout is the time from applying the Deployment until every pod is ready.
 	// Default 5m.
 	Timeout time.Duration `yaml:"timeout" json:"timeout"`
+	// Restarts is how often a pod of the new colour may end and be started again,
+	// from here to the end of bake, before the run is rolled back. Default: never.
+	Restarts int `yaml:"restarts,omitempty" json:"restarts,omitempty"`
 }
 
 // Verify says how surely the new version must have answered.
@@ -191,6 +198,25 @@ type Verify struct {
 	// Drain ends one surplus pod of the new colour under load before the switch:
 	// a version that loses requests when a pod goes never serves. Default true.
 	Drain bool `yaml:"drain" json:"drain"`
+}
+
+// Smoke is a suite that asks the application as its users do: Go tests that are
+// compiled into the bundle, or any program in an image. It is run as a Job, with
+// BASE_URL and EXPECT_VERSION in its environment; the exit code 0 passes.
+type Smoke struct {
+	// Package is the folder with the Go tests, as `go test` takes it: ./smoke. It
+	// belongs to the module of the repository's root.
+	Package string `yaml:"package,omitempty" json:"package,omitempty"`
+	// Image is the image to run instead of Go tests, such as grafana/k6:1.3.0.
+	Image string `yaml:"image,omitempty" json:"image,omitempty"`
+	// Command is the program in Image and its arguments; no shell is involved.
+	// Default: the image's own.
+	Command []string `yaml:"command,omitempty" json:"command,omitempty"`
+	// Timeout bounds one run of it. Default 2m.
+	Timeout time.Duration `yaml:"timeout" json:"timeout"`
+	// Retries is how often the whole suite is run again when it has failed.
+	// Default: never.
+	Retries int `yaml:"retries,omitempty" json:"retries,omitempty"`
 }
 
 // Probe is the traffic with which a run proves that no request was lost. It is

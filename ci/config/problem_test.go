@@ -127,7 +127,7 @@ func TestEachProblemIsSaidOnceInPlainWords(t *testing.T) {
 				`7:22: secrets.required[0]: has no value; give it one or remove the key`}},
 
 		{promise: "an unknown key names the keys there are", added: "raise: {colour: blue}\n",
-			want: []string{`5:9: unknown key "raise.colour"; there are: timeout`}},
+			want: []string{`5:9: unknown key "raise.colour"; there are: timeout, restarts`}},
 		{promise: "an unknown key names the place where it belongs", added: "dockerfile: example/Dockerfile\n",
 			want: []string{`5:1: unknown key "dockerfile"; did you mean "image.build.dockerfile"?`}},
 		{promise: "dots do not join keys", added: "raise.timeout: 1m\nraise: {timeout: 1m}\n",

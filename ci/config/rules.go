@@ -44,6 +44,9 @@ func (s *source) check(e *Env) {
 	if e.Autoscale != nil {
 		s.checkAutoscale(e)
 	}
+	if e.Smoke != nil {
+		s.checkSmoke(e.Smoke)
+	}
 	s.checkProbe(e.Probe)
 	s.checkTimes(e)
 }
@@ -120,6 +123,7 @@ func (s *source) checkImage(image Image) {
 func (s *source) checkNumbers(e *Env) {
 	s.wantBetween(e.Port, 1, 65535, "port")
 	s.wantBetween(e.Replicas, 1, 1000, "replicas")
+	s.wantBetween(e.Raise.Restarts, 0, 1000, "raise.restarts")
 	s.wantBetween(e.Verify.Answers, 1, 10000, "verify.answers")
 }
 
@@ -190,6 +194,18 @@ func (s *source) checkTest(test *Test) {
 	s.want(imageName.MatchString(test.Image), "test.image", "%q is not an image such as golang:1.26", test.Image)
 	s.wantLocal(test.Dir, "test.dir")
 	s.want(len(test.Command) > 0 && test.Command[0] != "", "test.command", "has no program to run")
+}
+
+func (s *source) checkSmoke(smoke *Smoke) {
+	s.wantKey((smoke.Package == "") != (smoke.Image == ""), "smoke", "needs either package or image")
+	s.want(smoke.Image == "" || imageName.MatchString(smoke.Image), "smoke.image", "%q is not an image such as grafana/k6:1.3.0", smoke.Image)
+	s.want(smoke.Package == "" || strings.HasPrefix(smoke.Package, "./"), "smoke.package", `%q does not begin with "./"`, smoke.Package)
+	if smoke.Package != "" {
+		s.wantLocal(smoke.Package, "smoke.package")
+	}
+	s.wantKey(len(smoke.Command) == 0 || smoke.Image != "", "smoke.command", "is the program of smoke.image; Go tests need none")
+	s.wantPositive(smoke.Timeout, "smoke.timeout")
+	s.wantBetween(smoke.Retries, 0, 10, "smoke.retries")
 }
 
 func (s *source) checkTimes(e *Env) {

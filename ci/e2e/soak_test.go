@@ -24,7 +24,8 @@ func TestNothingThatHappensToARunLosesARequest(t *testing.T) {
 	tr, err := trial.Open(t.Context(), newStage(t, "notes-e2e-soak"), t.Logf)
 	require.NoError(t, err)
 	_ = t.Run("killed runs are carried on, and the guard leads back when nobody is there", func(t *testing.T) { kills(t, tr) }) &&
-		t.Run("switches under heavy traffic", func(t *testing.T) { switches(t, tr) })
+		t.Run("switches under heavy traffic", func(t *testing.T) { switches(t, tr) }) &&
+		t.Run("bad releases are caught, each by its gate", func(t *testing.T) { gates(t, tr) })
 }
 
 // Wherever the program is killed, `resume` or `rollback` alone brings everything
@@ -39,6 +40,14 @@ func kills(t *testing.T, tr *trial.Trial) {
 	assert.Positive(t, report.Requests)
 	assert.Equal(t, 5, report.Resumed+report.RolledBack)
 	assert.Equal(t, 1, report.Guarded)
+}
+
+func gates(t *testing.T, tr *trial.Trial) {
+	all, err := tr.CatchAll(t.Context(), trial.Gates)
+	for _, caught := range all {
+		assert.NoError(t, caught.Err())
+	}
+	require.NoError(t, err)
 }
 
 func switches(t *testing.T, tr *trial.Trial) {

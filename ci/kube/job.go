@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -84,6 +85,7 @@ func (c *Cluster) waitJob(ctx context.Context, name string) (failure string, err
 	return failure, err
 }
 
+// jobLog returns what the Job's last pod said.
 func (c *Cluster) jobLog(ctx context.Context, name string) (string, error) {
 	pods, err := c.client.CoreV1().Pods(c.namespace).List(ctx, metav1.ListOptions{LabelSelector: batchv1.JobNameLabel + "=" + name})
 	if err == nil && len(pods.Items) == 0 {
@@ -92,9 +94,10 @@ func (c *Cluster) jobLog(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the Job %s ended, but its pod's log cannot be found: %w", name, err)
 	}
+	last := slices.MaxFunc(pods.Items, func(a, b corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
 	var text strings.Builder
 	err = persist(ctx, func(ctx context.Context) error {
-		stream, err := c.client.CoreV1().Pods(c.namespace).GetLogs(pods.Items[0].Name, &corev1.PodLogOptions{}).Stream(ctx)
+		stream, err := c.client.CoreV1().Pods(c.namespace).GetLogs(last.Name, &corev1.PodLogOptions{}).Stream(ctx)
 		if err != nil {
 			return err
 		}

@@ -10,8 +10,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"cutover.dev/ci/release"
@@ -30,7 +28,7 @@ func (c *Cluster) WaitReady(ctx context.Context, r release.Release, colour relea
 		}
 		for _, p := range pods {
 			if why := hopeless(p); why != "" {
-				return false, fmt.Errorf("pod %s cannot become ready: %s", p.Name, why)
+				return false, c.evidence(ctx, p, neverReady+why)
 			}
 		}
 		return countReady(pods) >= size, nil
@@ -166,7 +164,7 @@ func (c *Cluster) story(ctx context.Context, p *corev1.Pod) string {
 			state = w.Reason + " " + w.Message
 		}
 	}
-	if warning := c.lastWarning(ctx, p.Name); warning != "" {
+	if warning := c.lastWarning(ctx, p); warning != "" {
 		state += ", " + warning
 	}
 	return strings.TrimSpace(state)
@@ -174,17 +172,14 @@ func (c *Cluster) story(ctx context.Context, p *corev1.Pod) string {
 
 // lastWarning returns the newest warning event about a pod, empty if there is
 // none or events cannot be read: a missing detail is no error of its own.
-func (c *Cluster) lastWarning(ctx context.Context, pod string) string {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	list, err := c.client.CoreV1().Events(c.namespace).List(ctx, metav1.ListOptions{
-		FieldSelector: fields.Set{"involvedObject.kind": "Pod", "involvedObject.name": pod, "type": corev1.EventTypeWarning}.String(),
-	})
-	if err != nil || len(list.Items) == 0 {
-		return ""
+func (c *Cluster) lastWarning(ctx context.Context, p *corev1.Pod) string {
+	events, _ := c.events(ctx, p)
+	for _, e := range slices.Backward(events) {
+		if e.Type == corev1.EventTypeWarning {
+			return e.Message
+		}
 	}
-	last := slices.MaxFunc(list.Items, func(a, b corev1.Event) int { return eventTime(a).Compare(eventTime(b)) })
-	return last.Message
+	return ""
 }
 
 func eventTime(e corev1.Event) time.Time {

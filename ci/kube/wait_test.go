@@ -109,6 +109,16 @@ func add(t *testing.T, client *fake.Clientset, p *corev1.Pod) {
 	synctest.Wait() // the informer sees it
 }
 
+func update(t *testing.T, client *fake.Clientset, p *corev1.Pod) {
+	t.Helper()
+	stored, err := client.CoreV1().Pods(namespace).Get(t.Context(), p.Name, metav1.GetOptions{})
+	require.NoError(t, err)
+	p.ResourceVersion = stored.ResourceVersion
+	_, err = client.CoreV1().Pods(namespace).Update(t.Context(), p, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	synctest.Wait() // the informer sees it
+}
+
 func raised() *release.Record {
 	rec := record("A")
 	rec.Release.ID = "r2"
@@ -161,7 +171,7 @@ func TestWaitReadyTellsTheLastWarning(t *testing.T) {
 		p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/3 nodes"})
 		add(t, client, p)
 		for name, at := range map[string]time.Time{"old": time.Now().Add(-time.Hour), "newest": time.Now()} {
-			_, err := client.CoreV1().Events(namespace).Create(ctx, &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Message: name + " warning", LastTimestamp: metav1.NewTime(at)}, metav1.CreateOptions{})
+			_, err := client.CoreV1().Events(namespace).Create(ctx, &corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Type: corev1.EventTypeWarning, Message: name + " warning", LastTimestamp: metav1.NewTime(at)}, metav1.CreateOptions{})
 			require.NoError(t, err)
 		}
 		ctx, cancel := context.WithTimeout(ctx, time.Minute)

@@ -256,6 +256,54 @@ func MigrateJob(r release.Release) *batchv1.Job {
 	}
 }
 
+// smokeFolder is where the bundle holds the compiled smoke tests.
+const smokeFolder = "/smoke"
+
+const (
+	// starting is what a pod may take until its program runs.
+	starting = 15 * time.Second
+	// backOff is the most that Kubernetes waits before one of a few retries.
+	backOff = 40 * time.Second
+)
+
+// SmokeDeadline returns how long a suite may take, with all its retries.
+func SmokeDeadline(s *config.Smoke) time.Duration {
+	retries := time.Duration(s.Retries)
+	return (1+retries)*(s.Timeout+starting) + retries*backOff
+}
+
+// SmokeJob returns the Job that runs a release's smoke tests against a Service.
+func SmokeJob(rec *release.Record, target, service string) *batchv1.Job {
+	r, s := rec.Release, rec.Release.Env.Smoke
+	spec := helperPod(r, "smoke", nil)
+	c := &spec.Containers[0]
+	if s.Image != "" {
+		c.Image, c.Args = s.Image, nil
+		c.Command = s.Command
+		// An image of somebody else's may need what the bundle does not.
+		c.SecurityContext = &corev1.SecurityContext{AllowPrivilegeEscalation: new(false)}
+		c.Resources = corev1.ResourceRequirements{}
+	} else {
+		c.Command = []string{smokeFolder + "/smoke.test", "-test.v", "-test.timeout=" + s.Timeout.String()}
+		c.WorkingDir = smokeFolder
+		c.VolumeMounts = []corev1.VolumeMount{{Name: "tmp", MountPath: "/tmp"}}
+		spec.Volumes = []corev1.Volume{{Name: "tmp", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}}
+	}
+	c.Env = []corev1.EnvVar{{Name: "BASE_URL", Value: "http://" + service}, {Name: "EXPECT_VERSION", Value: r.Version}}
+	return &batchv1.Job{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
+		ObjectMeta: meta(r, release.Names{App: r.Env.App}.Smoke(rec.Number, target)),
+		Spec: batchv1.JobSpec{
+			BackoffLimit:          new(int32(s.Retries)),
+			ActiveDeadlineSeconds: new(int64(seconds32(SmokeDeadline(s)))),
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: helperLabels(r, "smoke")},
+				Spec:       spec,
+			},
+		},
+	}
+}
+
 // helperPod describes a pod of the release's bundle: it has no rights in the
 // cluster and needs none in its container.
 func helperPod(r release.Release, name string, args []string) corev1.PodSpec {

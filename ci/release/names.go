@@ -44,6 +44,11 @@ func (n Names) Agent() string { return n.App + "-cutover-agent" }
 // Migrate is the Job that migrates the database for a release.
 func (n Names) Migrate(releaseID string) string { return n.App + "-" + releaseID + "-migrate" }
 
+// Smoke is the Job that runs a run's smoke tests against a target.
+func (n Names) Smoke(number int, target string) string {
+	return fmt.Sprintf("%s-smoke-%d-%s", n.App, number, target)
+}
+
 // Head is the ConfigMap with the current record and the history, and the Lease.
 func (n Names) Head() string { return n.App + "-cutover" }
 

@@ -140,6 +140,27 @@ type Step struct {
 	Note string `json:"note,omitempty"`
 	// Error is why it failed.
 	Error string `json:"error,omitempty"`
+	// Tests are the smoke tests that it ran.
+	Tests []Test `json:"tests,omitempty"`
+}
+
+// Result is how a test ended.
+type Result string
+
+// The results of a test, as Go's test runner says them.
+const (
+	Pass Result = "pass"
+	Fail Result = "fail"
+	Skip Result = "skip"
+)
+
+// Test is one smoke test and how it ended.
+type Test struct {
+	Name    string  `json:"name"`
+	Result  Result  `json:"result"`
+	Seconds float64 `json:"seconds"`
+	// Output is what a failed one said.
+	Output string `json:"output,omitempty"`
 }
 
 // Seconds returns how long the step took, 0 while it has not ended.
@@ -194,10 +215,12 @@ type Record struct {
 	Undoing bool   `json:"undoing,omitempty"`
 	Error   string `json:"error,omitempty"`
 
-	// Switched is when the switch began, by the agent's clock. What the prober saw
-	// from then on is in Probe.
-	Switched *time.Time   `json:"switched,omitempty"`
-	Probe    *probe.Tally `json:"probe,omitempty"`
+	// Switched is when the switch began, SwitchedBack when a run that was taken back
+	// had its users on the previous version again, both by the agent's clock. What
+	// the prober saw from the switch on is in Probe.
+	Switched     *time.Time   `json:"switched,omitempty"`
+	SwitchedBack *time.Time   `json:"switched_back,omitempty"`
+	Probe        *probe.Tally `json:"probe,omitempty"`
 	// Guard is what the agent did while nobody else was at work.
 	Guard *GuardReport `json:"guard,omitempty"`
 
@@ -243,6 +266,15 @@ func (r *Record) ServingRelease() *Release {
 	default:
 		return r.Previous
 	}
+}
+
+// OnBad returns how long a version that was taken back had users, false when it
+// had none or nobody could tell.
+func (r *Record) OnBad() (time.Duration, bool) {
+	if r.Outcome != RolledBack && !r.Undoing || r.Switched == nil || r.SwitchedBack == nil {
+		return 0, false
+	}
+	return r.SwitchedBack.Sub(*r.Switched), true
 }
 
 // Clone returns a deep copy, so that a saved record cannot change afterwards.

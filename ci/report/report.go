@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"cutover.dev/ci/outcome"
 	"cutover.dev/ci/probe"
 	"cutover.dev/ci/release"
 	"cutover.dev/ci/rollout"
@@ -20,11 +21,14 @@ func Text(rec *release.Record) string {
 	fmt.Fprintf(&b, "%s%s %s to %s: %s\n", kind(rec), rec.Release.Env.App, rec.Release.Version, rec.Release.Env.Name, headline(rec))
 	if rec.Outcome != release.Unchanged {
 		for _, s := range rec.Steps {
-			fmt.Fprintf(&b, "  %-12s %-9s %6s  %s\n", s.Name, s.State, seconds(s), remark(s))
+			fmt.Fprintf(&b, "  %-12s %-9s %6s  %s\n", s.Name, s.State, seconds(s), indent(remark(s)))
 		}
 	}
 	if rec.Probe != nil {
 		fmt.Fprintf(&b, "  requests     %s\n", Requests(rec.Probe))
+	}
+	if bad, had := rec.OnBad(); had {
+		fmt.Fprintf(&b, "  on bad       version %s had users for %.1f s\n", rec.Release.Version, bad.Seconds())
 	}
 	if g := rec.Guard; g != nil {
 		fmt.Fprintf(&b, "  guard        %s at %s: %s\n", g.State, g.At.UTC().Format(time.RFC3339), g.Evidence)
@@ -71,8 +75,21 @@ func Serving(rec *release.Record) string {
 	return fmt.Sprintf("%s, version %s, on %s", live.ID, live.Version, rec.Serving)
 }
 
-// JSON returns the record itself, indented.
-func JSON(rec *release.Record) ([]byte, error) { return json.MarshalIndent(rec, "", "  ") }
+// Run returns the run in a format: text, json (the record itself) or junit.
+func Run(rec *release.Record, format string) (string, error) {
+	switch format {
+	case "text":
+		return Text(rec), nil
+	case "json":
+		data, err := json.MarshalIndent(rec, "", "  ")
+		return string(data) + "\n", err
+	case "junit":
+		data, err := JUnit(rec)
+		return string(data), err
+	default:
+		return "", outcome.Refusef("the same command with --format=text", "there is no format %q for a run: text, json or junit", format)
+	}
+}
 
 // Line returns an event as one line of progress.
 func Line(e rollout.Event) string {
@@ -119,6 +136,10 @@ func seconds(s release.Step) string {
 	}
 	return fmt.Sprintf("%.1f s", s.Seconds())
 }
+
+// indent keeps the further lines of a text, such as a pod's last words, below its
+// first.
+func indent(text string) string { return strings.ReplaceAll(text, "\n", "\n  ") }
 
 func remark(s release.Step) string {
 	if s.Error != "" {

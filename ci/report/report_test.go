@@ -80,10 +80,10 @@ func TestServingNothing(t *testing.T) {
 }
 
 func TestJSONIsTheRecord(t *testing.T) {
-	data, err := JSON(record())
+	data, err := Run(record(), "json")
 	require.NoError(t, err)
 	read := new(release.Record)
-	require.NoError(t, json.Unmarshal(data, read))
+	require.NoError(t, json.Unmarshal([]byte(data), read))
 	require.Equal(t, record(), read)
 }
 

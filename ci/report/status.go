@@ -10,7 +10,8 @@ import (
 	"cutover.dev/ci/release"
 )
 
-// Status returns how an application is, in text or JSON. holder is who works on
+// Status returns how an application is, in text or JSON, or its last run as junit.
+// holder is who works on
 // it now, empty if nobody does.
 func Status(env config.Env, seen plan.Observed, holder, format string) (string, error) {
 	if format == "json" {
@@ -19,6 +20,9 @@ func Status(env config.Env, seen plan.Observed, holder, format string) (string, 
 			"live": seen.Live(), "colour": seen.LiveColour(), "ready": seen.Ready, "size": seen.Size, "run": seen.Record,
 		}, "", "  ")
 		return string(data) + "\n", err
+	}
+	if format == "junit" && seen.Record != nil {
+		return Run(seen.Record, format)
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s in %s (namespace %s)\n", env.App, env.Name, env.Namespace)

@@ -55,9 +55,17 @@ type world struct {
 	// sick are the versions whose pods never become ready, lossy those that lose
 	// requests while they serve, abrupt those that lose them when a pod ends.
 	sick, lossy, abrupt map[string]bool
+	// crashes are closed when a pod of the version crashes.
+	crashes map[string]chan struct{}
+	// smokes tell at which target the smoke tests of a version fail; smoke is the
+	// target whose Job is there.
+	smokes map[string]string
+	smoke  string
 	// grow is called before a write of the selector: what an autoscaler does in the
 	// last moment.
 	grow func()
+	// lost is how many requests the agent has seen fail.
+	lost int
 	// clock is the agent's.
 	clock time.Time
 
@@ -104,6 +112,7 @@ func input(version string) plan.Input {
 			Migrations: &config.Migrations{Dir: "sql", Engine: "postgres", DSN: "DATABASE_URL", Timeout: time.Minute},
 			Raise:      config.Raise{Timeout: time.Minute},
 			Verify:     config.Verify{Answers: 20, Timeout: time.Minute, Drain: true},
+			Smoke:      &config.Smoke{Package: "./smoke", Timeout: time.Minute},
 			Probe:      config.Probe{Rate: 20, Read: "/notes", Timeout: time.Second, Samples: 20},
 			Bake:       config.Bake{For: time.Minute},
 			Shutdown:   config.Shutdown{Sleep: time.Second, Grace: 5 * time.Second},
@@ -290,6 +299,28 @@ func (s *session) Migrate(ctx context.Context, rec *release.Record) (log string,
 	return log, err
 }
 
+func (s *session) Smoke(ctx context.Context, rec *release.Record, target, service string) (log string, err error) {
+	err = s.call(ctx, "smoke of "+target, func() error {
+		s.smoke = target
+		if target == s.smokes[rec.Release.Version] {
+			log = "=== RUN   TestX\n    x.go:1: 404\n--- FAIL: TestX (0.00s)\n"
+			return errors.New("the Job failed")
+		}
+		log, s.smoke = "=== RUN   TestX\n--- PASS: TestX (0.01s)\n", ""
+		return nil
+	})
+	return log, err
+}
+
+func (s *session) EndSmoke(ctx context.Context, _ *release.Record, target string) error {
+	return s.call(ctx, "end the smoke of "+target, func() error {
+		if s.smoke == target {
+			s.smoke = ""
+		}
+		return nil
+	})
+}
+
 func (s *session) ApplyPreview(ctx context.Context, rec *release.Record) error {
 	return s.call(ctx, "apply preview", func() error { s.preview = rec.Colour; return nil })
 }
@@ -358,6 +389,25 @@ func (s *session) WaitReady(ctx context.Context, r release.Release, colour relea
 		p.ready = p.size
 		return nil
 	})
+}
+
+// WaitCrash is no call of its own: it goes on beside the others, and changes nothing.
+func (s *session) WaitCrash(ctx context.Context, r release.Release, colour release.Colour) error {
+	s.mu.Lock()
+	crashes := s.crashes
+	s.mu.Unlock()
+	crash := &Crash{Pod: "notes-x", What: "crashed: OOMKilled (exit code 137) after 5s"}
+	select {
+	case <-crashes[r.Version]:
+		return crash
+	case <-ctx.Done():
+	}
+	select { // it may have come in the very moment in which ctx ended
+	case <-crashes[r.Version]:
+		return crash
+	default:
+		return context.Cause(ctx)
+	}
 }
 
 func (s *session) EndOne(ctx context.Context, colour release.Colour, size int) (string, error) {
@@ -509,6 +559,7 @@ func (s *session) WaitProbe(ctx context.Context, target string, since time.Time,
 		}
 		if p != nil && (target == "live" && s.lossy[p.release.Version] || target == "preview" && s.abrupt[p.release.Version]) {
 			t.Failed, t.Failures = 5, map[probe.Kind]int{probe.Reset: 5}
+			s.lost = 5
 		}
 		ok, err := enough(t)
 		if err == nil && !ok {
@@ -518,7 +569,11 @@ func (s *session) WaitProbe(ctx context.Context, target string, since time.Time,
 	})
 }
 
-func (s *session) Series(string) []probe.Second { return []probe.Second{{Count: probe.Count{OK: 1}}} }
+func (s *session) Series(string) []probe.Second {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return []probe.Second{{At: s.clock, Count: probe.Count{OK: 1000, Failed: s.lost}}}
+}
 
 func (s *session) Guarded(ctx context.Context, run string) (report *release.GuardReport, err error) {
 	err = s.call(ctx, "guarded", func() error {
@@ -670,6 +725,7 @@ func (w *world) serves(version string) {
 func (w *world) noHelpers() {
 	w.t.Helper()
 	require.Empty(w.t, w.agent, "the agent")
+	require.Empty(w.t, w.smoke, "the smoke Job")
 	require.Equal(w.t, release.None, w.preview, "the preview Service")
 	require.Empty(w.t, w.holder, "the lock")
 }

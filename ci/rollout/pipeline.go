@@ -22,11 +22,11 @@ func (d *Deployer) Steps() []Step {
 	return []Step{
 		{Name: "preflight", Timeout: time.Minute, Do: d.preflight, Undo: Reads()},
 		{Name: "migrate", Timeout: migrateTimeout(env), Do: d.migrate, Undo: Revert(d.forget)},
-		{Name: "raise", Timeout: env.Raise.Timeout, Do: d.raise, Undo: Revert(d.lower)},
-		{Name: "verify", Timeout: env.Verify.Timeout + env.Shutdown.Grace, Do: d.verify, Undo: Reads()},
-		{Name: "switch", Timeout: env.Verify.Timeout + env.Switch.Overlap, Do: d.switchOver, Undo: Revert(d.switchBack)},
-		{Name: "verify-live", Timeout: env.Verify.Timeout, Do: d.verifyLive, Undo: Reads()},
-		{Name: "bake", Timeout: 2*env.Bake.For + env.Verify.Timeout, Do: d.bake, Undo: Reads()},
+		{Name: "raise", Timeout: env.Raise.Timeout, Do: d.watching(d.raise), Undo: Revert(d.lower)},
+		{Name: "verify", Timeout: env.Verify.Timeout + d.smokeTimeout() + env.Shutdown.Grace, Do: d.watching(d.verify), Undo: Reads()},
+		{Name: "switch", Timeout: env.Verify.Timeout + env.Switch.Overlap, Do: d.watching(d.switchOver), Undo: Revert(d.switchBack)},
+		{Name: "verify-live", Timeout: env.Verify.Timeout + d.smokeTimeout(), Do: d.watching(d.verifyLive), Undo: Reads()},
+		{Name: "bake", Timeout: 2*env.Bake.For + env.Verify.Timeout, Do: d.watching(d.bake), Undo: Reads()},
 		{Name: "retire", Timeout: env.Shutdown.Grace + time.Minute, Do: d.retire, Undo: Final("the old colour is gone: a rollback raises it again")},
 	}
 }
@@ -65,6 +65,12 @@ type Releases interface {
 	// Secrets returns the values of a release's Secret.
 	Secrets(ctx context.Context, id string) (map[string]string, error)
 	Migrate(ctx context.Context, rec *release.Record) (log string, err error)
+	// Smoke runs the release's smoke tests against a Service, by a Job of the
+	// target's name, and returns what they said without any secret. The error is
+	// that they failed, or could not be run; then the Job stays.
+	Smoke(ctx context.Context, rec *release.Record, target, service string) (log string, err error)
+	// EndSmoke removes that Job, if there is one.
+	EndSmoke(ctx context.Context, rec *release.Record, target string) error
 	DeleteRelease(ctx context.Context, id string) error
 	Tidy(ctx context.Context, rec *release.Record) error
 }
@@ -83,6 +89,9 @@ type Colours interface {
 	// that minimum.
 	SetLeast(ctx context.Context, r release.Release, colour release.Colour, least int) error
 	WaitReady(ctx context.Context, r release.Release, colour release.Colour, size int) error
+	// WaitCrash waits until a pod of the release on the colour crashes, or never can
+	// live, and returns that as a *Crash; else the cause with which ctx ended.
+	WaitCrash(ctx context.Context, r release.Release, colour release.Colour) error
 	// EndOne takes one pod of the colour away, down to size pods, and returns its
 	// name. Called again before that pod has begun to end, it names the same.
 	EndOne(ctx context.Context, colour release.Colour, size int) (pod string, err error)

@@ -88,6 +88,9 @@ func (d *Deployer) lower(ctx context.Context, rec *release.Record) error {
 		return err
 	}
 	d.keepSeries(ctx, rec)
+	if err := d.endSmoke(ctx, rec); err != nil {
+		return err
+	}
 	if err := d.Agent.StopAgent(ctx); err != nil {
 		return err
 	}

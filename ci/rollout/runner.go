@@ -309,7 +309,11 @@ func serving(rec *release.Record) string {
 	if live == nil {
 		return "everything was taken back; nothing serves, as before this first release"
 	}
-	return fmt.Sprintf("everything was taken back; %s (version %s) serves on %s, as before", live.ID, live.Version, rec.Serving)
+	text := fmt.Sprintf("everything was taken back; %s (version %s) serves on %s, as before", live.ID, live.Version, rec.Serving)
+	if bad, had := rec.OnBad(); had {
+		text += fmt.Sprintf("; version %s had users for %.1f s, and %s", rec.Release.Version, bad.Seconds(), lost(rec.Probe))
+	}
+	return text
 }
 
 // halt ends a run that can neither go on nor back.
@@ -369,8 +373,11 @@ func (r *Runner) tell(step string, st *release.Step) {
 		return
 	}
 	note := st.Note
-	if st.Error != "" {
+	switch st.State {
+	case release.Broken:
 		note = st.Error
+	case release.Undoing: // the note is still the act's
+		note = ""
 	}
 	r.Notify(Event{Step: step, State: st.State, Note: note, Seconds: st.Seconds()})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"cutover.dev/ci/probe"
 	"cutover.dev/ci/release"
 )
 
@@ -109,7 +110,31 @@ func (d *Deployer) switchBack(ctx context.Context, rec *release.Record) error {
 	if rec.First() {
 		return nil
 	}
-	return d.leads(ctx, rec, *rec.Previous, rec.PreviousColour)
+	if err := d.leads(ctx, rec, *rec.Previous, rec.PreviousColour); err != nil {
+		return err
+	}
+	return d.account(ctx, rec)
+}
+
+// account notes how long the new version had users, and what became of their
+// requests.
+func (d *Deployer) account(ctx context.Context, rec *release.Record) error {
+	if rec.Switched == nil || rec.SwitchedBack != nil {
+		return nil
+	}
+	at, err := d.Agent.Clock(ctx)
+	if err != nil {
+		return err
+	}
+	if g := rec.Guard; g != nil && g.State == release.GuardSwitchedBack {
+		at = g.At
+	}
+	seen := probe.Tally{From: *rec.Switched}
+	for _, s := range d.Agent.Series(liveTarget) {
+		seen.Add(s)
+	}
+	rec.SwitchedBack, rec.Probe = &at, &seen
+	return nil
 }
 
 // growing bounds how long a switch back waits for pods that it asked for. The

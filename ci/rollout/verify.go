@@ -21,6 +21,9 @@ func (d *Deployer) verify(ctx context.Context, rec *release.Record) error {
 	if err := d.answers(ctx, rec, "verify", previewTarget); err != nil {
 		return err
 	}
+	if err := d.smoke(ctx, rec, "verify", previewTarget, names(rec).Preview()); err != nil {
+		return err
+	}
 	if rec.Release.Env.Verify.Drain {
 		return d.drain(ctx, rec)
 	}
@@ -29,8 +32,13 @@ func (d *Deployer) verify(ctx context.Context, rec *release.Record) error {
 
 // verifyLive asks the same where the users ask.
 func (d *Deployer) verifyLive(ctx context.Context, rec *release.Record) error {
-	return d.answers(ctx, rec, "verify-live", liveTarget)
+	if err := d.answers(ctx, rec, "verify-live", liveTarget); err != nil {
+		return err
+	}
+	return d.smoke(ctx, rec, "verify-live", liveTarget, names(rec).Live())
 }
+
+func names(rec *release.Record) release.Names { return release.Names{App: rec.Release.Env.App} }
 
 func (d *Deployer) answers(ctx context.Context, rec *release.Record, step, target string) error {
 	n := rec.Release.Env.Verify.Answers

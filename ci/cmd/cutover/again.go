@@ -26,7 +26,7 @@ type site struct {
 func (s *site) flags(cmd *cobra.Command) {
 	s.source.flags(cmd)
 	cmd.Flags().StringVar(&s.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "kubeconfig file; its current context is used")
-	cmd.Flags().StringVar(&s.format, "format", "text", "text or json")
+	cmd.Flags().StringVar(&s.format, "format", "text", "text, json or (of a run) junit")
 }
 
 // acts adds the flag of commands that change something.

@@ -47,7 +47,7 @@ func (o *offer) flags(cmd *cobra.Command) {
 	f.StringVar(&o.ancestry, "ancestry", "", "file with the output of git rev-list --parents; a first line \"shallow\" says that it is cut off")
 	f.StringVar(&o.input.AllowOlder, "allow-older", "", "why an older commit may replace a newer one")
 	f.StringVar(&o.input.Adopt, "adopt", "", "why the Service is cutover's again, after another program wrote its selector")
-	f.StringVar(&o.format, "format", "text", "text or json")
+	f.StringVar(&o.format, "format", "text", "text, json or (of a run) junit")
 }
 
 // open reads everything that the offer names and reaches the cluster.
@@ -207,14 +207,10 @@ func ended(cmd *cobra.Command, rec *release.Record, err error, format string) er
 }
 
 func printRecord(cmd *cobra.Command, rec *release.Record, format string) error {
-	if format == "json" {
-		data, err := report.JSON(rec)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(cmd.OutOrStdout(), string(data))
-		return nil
+	text, err := report.Run(rec, format)
+	if err != nil {
+		return err
 	}
-	fmt.Fprint(cmd.OutOrStdout(), report.Text(rec))
+	fmt.Fprint(cmd.OutOrStdout(), text)
 	return nil
 }

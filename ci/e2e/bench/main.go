@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -79,7 +78,7 @@ func run(ctx context.Context) error {
 	if err == nil {
 		err = b.requests(ctx, &r)
 	}
-	if err := errors.Join(err, write(filepath.Join(root, "build/bench.json"), r)); err != nil {
+	if err := errors.Join(err, b.Keep("bench.json", r)); err != nil {
 		return err // what was left is worth a look
 	}
 	r.print()
@@ -111,7 +110,7 @@ func open(ctx context.Context, root, dir string) (*bench, error) {
 		stage.Edit{From: "  timeout: 30s", To: "  timeout: 5m"}); err != nil {
 		return nil, err
 	}
-	say("a namespace of its own with a PostgreSQL in it, the program and an image")
+	stage.Say("a namespace of its own with a PostgreSQL in it, the program and an image")
 	if err := errors.Join(s.Clear(ctx), s.Set(ctx)); err != nil {
 		return nil, err
 	}
@@ -184,7 +183,7 @@ func (b *bench) times(ctx context.Context, r *report) error {
 			steps[s.Name] = s.Seconds()
 		}
 		r.Steps = append(r.Steps, steps)
-		say("kubectl %.2f s, cutover %.2f s (preflight %.2f, migrate %.2f, raise %.2f, verify %.2f, switch %.2f)", took, r.Cutover[len(r.Cutover)-1],
+		stage.Say("kubectl %.2f s, cutover %.2f s (preflight %.2f, migrate %.2f, raise %.2f, verify %.2f, switch %.2f)", took, r.Cutover[len(r.Cutover)-1],
 			steps["preflight"], steps["migrate"], steps["raise"], steps["verify"], steps["switch"])
 	}
 	return f.strike(ctx)
@@ -206,7 +205,7 @@ func (b *bench) requests(ctx context.Context, r *report) error {
 		return err
 	}
 	r.Requests, r.Lease, r.Kinds = c.take()
-	say("%d replicas: %d requests and %d for the Lease", few, r.Requests, r.Lease)
+	stage.Say("%d replicas: %d requests and %d for the Lease", few, r.Requests, r.Lease)
 	if _, _, err := b.deploy(ctx, many); err != nil {
 		return err
 	}
@@ -214,7 +213,7 @@ func (b *bench) requests(ctx context.Context, r *report) error {
 		return err
 	}
 	r.RequestsMany, r.LeaseMany, r.KindsMany = c.take()
-	say("%d replicas: %d requests and %d for the Lease", many, r.RequestsMany, r.LeaseMany)
+	stage.Say("%d replicas: %d requests and %d for the Lease", many, r.RequestsMany, r.LeaseMany)
 	return nil
 }
 
@@ -243,19 +242,4 @@ func (r report) judge() error {
 func median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[len(sorted)/2]
-}
-
-func write(path string, r report) error {
-	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(data, '\n'), 0o644)
-}
-
-func say(format string, args ...any) {
-	fmt.Printf("%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }

@@ -5,12 +5,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -67,7 +65,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	say("a namespace of its own with a PostgreSQL in it")
+	stage.Say("a namespace of its own with a PostgreSQL in it")
 	if err := s.Set(ctx); err != nil {
 		return err
 	}
@@ -75,7 +73,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	say("version 1 serves: %d requests a second from now on, to the end", rate+pageRate)
+	stage.Say("version 1 serves: %d requests a second from now on, to the end", rate+pageRate)
 	loads, err := startLoads(ctx, s)
 	if err != nil {
 		return err
@@ -106,7 +104,7 @@ func run(ctx context.Context) error {
 	}
 	fmt.Print("\n", table(deploys))
 	fmt.Printf("\n%d requests in all, %d failed, from the moment version 1 served to the end\n", total, failed)
-	if err := write(filepath.Join(root, "build/demo.json"), deploys); err != nil {
+	if err := s.Keep("demo.json", map[string]any{"deploys": deploys}); err != nil {
 		return err
 	}
 	return judge(deploys, seconds, total, failed)
@@ -116,7 +114,7 @@ func run(ctx context.Context) error {
 func take(ctx context.Context, s *stage.Stage, version string, more ...string) (deploy, error) {
 	args := []string{"deploy", "--env=dev", "--version=" + version}
 	args = append(append(append(args, s.Cluster()...), s.Secrets()...), more...)
-	say("dagger call %s", strings.Join(append([]string{args[0], args[1], args[2]}, more...), " "))
+	stage.Say("dagger call %s", strings.Join(append([]string{args[0], args[1], args[2]}, more...), " "))
 	call, err := s.Dagger(ctx, nil, args...)
 	if err != nil {
 		return deploy{}, err
@@ -135,7 +133,7 @@ func take(ctx context.Context, s *stage.Stage, version string, more ...string) (
 	if live := rec.ServingRelease(); live != nil {
 		d.Serving = live.Version
 	}
-	say("  %s after %.1f s, exit code %d; version %s serves", d.Outcome, d.Seconds, call.Code, d.Serving)
+	stage.Say("  %s after %.1f s, exit code %d; version %s serves", d.Outcome, d.Seconds, call.Code, d.Serving)
 	return d, nil
 }
 
@@ -171,7 +169,7 @@ func stopLoads(ctx context.Context, loads []*stage.Load) (seconds []probe.Second
 		}
 		failed += result.Failed
 		if result.Failed > 0 {
-			say("failed: %v", result.Verdict(probe.Minimum{}))
+			stage.Say("failed: %v", result.Verdict(probe.Minimum{}))
 		}
 	}
 	return seconds, failed, nil
@@ -227,19 +225,4 @@ func table(deploys []deploy) string {
 	}
 	w.Flush()
 	return b.String()
-}
-
-func write(path string, deploys []deploy) error {
-	data, err := json.MarshalIndent(map[string]any{"deploys": deploys}, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(data, '\n'), 0o644)
-}
-
-func say(format string, args ...any) {
-	fmt.Printf("%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }

@@ -7,18 +7,15 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"text/tabwriter"
-	"time"
 
 	"cutover.dev/ci/e2e/soak/trial"
 	"cutover.dev/ci/e2e/stage"
@@ -78,17 +75,17 @@ func run(ctx context.Context, o options) error {
 	if err := s.Copy(dir); err != nil {
 		return err
 	}
-	say("a namespace of its own with a PostgreSQL in it")
+	stage.Say("a namespace of its own with a PostgreSQL in it")
 	if err := s.Set(ctx); err != nil {
 		return err
 	}
-	t, err := trial.Open(ctx, s, say)
+	t, err := trial.Open(ctx, s, stage.Say)
 	if err != nil {
 		return err
 	}
 	r, wrong := parts(ctx, t, o)
 	fmt.Print("\n", table(r))
-	if err := write(filepath.Join(root, "build/soak.json"), r); err != nil {
+	if err := s.Keep("soak.json", r); err != nil {
 		return errors.Join(wrong, err)
 	}
 	if wrong != nil { // what was left is worth a look
@@ -107,13 +104,13 @@ func parts(ctx context.Context, t *trial.Trial, o options) (r report, wrong erro
 		run  func()
 	}{
 		{"kills", func() {
-			say("%d kills, seed %d", o.kills.N, o.kills.Seed)
+			stage.Say("%d kills, seed %d", o.kills.N, o.kills.Seed)
 			got, err := t.Kill(ctx, o.kills)
 			r.KillsReport = &got
 			add(err, got.Wrong())
 		}},
 		{"switches", func() {
-			say("%d switches and %d requests, %d a second", o.switches.N, o.switches.Requests, o.switches.Rate)
+			stage.Say("%d switches and %d requests, %d a second", o.switches.N, o.switches.Requests, o.switches.Rate)
 			got, err := t.Switch(ctx, o.switches)
 			r.Switches = &got
 			add(err, o.switches.Judge(got))
@@ -160,19 +157,4 @@ func table(r report) string {
 	}
 	w.Flush()
 	return b.String()
-}
-
-func write(path string, r report) error {
-	data, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(data, '\n'), 0o644)
-}
-
-func say(format string, args ...any) {
-	fmt.Printf("%s  %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }

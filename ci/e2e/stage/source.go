@@ -20,6 +20,15 @@ func (s *Stage) Copy(dir string) error {
 			return err
 		}
 	}
+	for _, file := range []string{"go.mod", "go.sum"} { // of the smoke tests
+		data, err := os.ReadFile(filepath.Join(s.Root, file))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(source, file), data, 0o644); err != nil {
+			return err
+		}
+	}
 	s.Source = source
 	return s.Edit(Edit{"namespace: notes-dev", "namespace: " + s.Namespace})
 }
