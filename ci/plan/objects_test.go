@@ -112,6 +112,29 @@ func TestAFailedMigrationIsNotRepeated(t *testing.T) {
 	require.Equal(t, "notes-r7", spec.Containers[0].EnvFrom[1].SecretRef.Name)
 }
 
+func TestSmokeTestsComeFromTheBundleAndAreRunAgainOnlyWhereDeclared(t *testing.T) {
+	rec := atWork()
+	rec.Release.Env.Smoke = &config.Smoke{Package: "./smoke", Timeout: 2 * time.Minute}
+	job := SmokeJob(rec, "preview", "notes-preview")
+	require.Zero(t, *job.Spec.BackoffLimit)
+	require.Equal(t, int64(135), *job.Spec.ActiveDeadlineSeconds, "after the tests' own limit")
+	c := job.Spec.Template.Spec.Containers[0]
+	require.Equal(t, rec.Release.Bundle, c.Image)
+	require.Equal(t, []string{"/smoke/smoke.test", "-test.v", "-test.timeout=2m0s"}, c.Command)
+	require.Equal(t, []corev1.EnvVar{{Name: "BASE_URL", Value: "http://notes-preview"}, {Name: "EXPECT_VERSION", Value: rec.Release.Version}}, c.Env)
+	require.Empty(t, c.EnvFrom, "they ask as a user does, who knows no secret")
+	require.NotContains(t, job.Spec.Template.Labels, release.LabelServes)
+
+	rec.Release.Env.Smoke = &config.Smoke{Image: "k6:1", Command: []string{"k6", "run"}, Timeout: time.Minute, Retries: 2}
+	job = SmokeJob(rec, "live", "notes")
+	require.Equal(t, int32(2), *job.Spec.BackoffLimit)
+	c = job.Spec.Template.Spec.Containers[0]
+	require.Equal(t, "k6:1", c.Image)
+	require.Equal(t, []string{"k6", "run"}, c.Command)
+	require.Empty(t, c.Args)
+	require.False(t, *c.SecurityContext.AllowPrivilegeEscalation)
+}
+
 func TestHelpersHaveNoRightsInTheirContainers(t *testing.T) {
 	require.False(t, *MigrateJob(made()).Spec.Template.Spec.AutomountServiceAccountToken)
 	for _, spec := range []corev1.PodSpec{AgentPod(atWork(), time.Minute).Spec, MigrateJob(made()).Spec.Template.Spec} {
