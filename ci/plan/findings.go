@@ -9,8 +9,9 @@ import (
 	"cutover.dev/ci/release"
 )
 
-// findings returns everything that speaks against going on, all at once.
-func findings(in Input, seen Observed) []Finding {
+// findings returns everything that speaks against going on, all at once. size is
+// that of the new colour.
+func findings(in Input, seen Observed, size int) []Finding {
 	var out []Finding
 	add := func(next, format string, args ...any) {
 		out = append(out, Finding{What: fmt.Sprintf(format, args...), Next: next})
@@ -26,6 +27,9 @@ func findings(in Input, seen Observed) []Finding {
 	secretFindings(in, add)
 	serviceFindings(in, seen, add)
 	orderFindings(in, seen, add)
+	rightFindings(in, seen, add)
+	quotaFindings(in, seen, size, add)
+	rangeFindings(in, seen, add)
 	return out
 }
 
@@ -36,6 +40,11 @@ func notes(in Input, seen Observed) []string {
 	if live := seen.Live(); live != nil && in.Restore == nil {
 		if text, _ := order(in.Ancestry, *live, candidate(in)); text != "" {
 			out = append(out, "it is "+text)
+		}
+	}
+	for _, r := range seen.Denied {
+		if r.advisory() {
+			out = append(out, fmt.Sprintf("the account may not %s: what depends on it was not looked at", r))
 		}
 	}
 	for flag, why := range in.Reasons() {

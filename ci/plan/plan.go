@@ -12,6 +12,8 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"cutover.dev/ci/config"
 	"cutover.dev/ci/release"
 )
@@ -73,6 +75,16 @@ type Observed struct {
 	Releases map[release.Colour]string
 	// LiveSecrets are the values of the live release's Secret.
 	LiveSecrets map[string]string
+	Inspected
+}
+
+// Inspected is what only someone asks who is about to act.
+type Inspected struct {
+	// Denied are those of Rights that the account lacks.
+	Denied []Right
+	// Quotas and LimitRanges are the namespace's.
+	Quotas      []corev1.ResourceQuota
+	LimitRanges []corev1.LimitRange
 }
 
 // LiveColour returns the colour that the live Service selects, None when there
@@ -146,10 +158,10 @@ func Make(in Input, seen Observed) Plan {
 		Release:        candidate(in),
 		Previous:       seen.Live(),
 		PreviousColour: seen.LiveColour(),
-		Findings:       findings(in, seen),
 	}
 	p.Colour = p.PreviousColour.Other()
 	p.Replicas = replicas(in.Env, p.Previous, seen.Size[p.PreviousColour])
+	p.Findings = findings(in, seen, p.Replicas)
 	p.Changes = changes(in, seen, p.Release)
 	if p.Previous != nil && len(p.Changes) == 0 && serves(seen, p) {
 		p.Action = Nothing

@@ -25,7 +25,10 @@ func (d *Deployer) Deploy(ctx context.Context) (*release.Record, error) {
 	if err := d.recover(ctx, lock); err != nil {
 		return nil, err
 	}
-	p, err := d.plan(ctx)
+	p, err := d.Plan(ctx)
+	if err == nil {
+		err = Refusal(p)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -62,14 +65,21 @@ func (d *Deployer) runner(lock Lock) *Runner {
 	return r
 }
 
-// plan observes and decides; findings are a refusal.
-func (d *Deployer) plan(ctx context.Context) (plan.Plan, error) {
+// Plan observes and decides. Where there is something to do, it also looks for what
+// could stop it on its way. It changes nothing.
+func (d *Deployer) Plan(ctx context.Context) (plan.Plan, error) {
 	seen, err := d.Cluster.Observe(ctx)
 	if err != nil {
 		return plan.Plan{}, outcome.Fail(again, err)
 	}
 	p := plan.Make(d.Input, seen)
-	return p, Refusal(p)
+	if p.Action == plan.Nothing || !seen.NamespaceExists {
+		return p, nil
+	}
+	if seen.Inspected, err = d.Cluster.Inspect(ctx); err != nil {
+		return plan.Plan{}, outcome.Fail(again, err)
+	}
+	return plan.Make(d.Input, seen), nil
 }
 
 // Refusal returns the plan's findings as one error, nil if there are none.

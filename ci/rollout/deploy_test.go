@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"cutover.dev/ci/outcome"
+	"cutover.dev/ci/plan"
 	"cutover.dev/ci/release"
 )
 
@@ -252,7 +253,7 @@ func TestAnApplicationThatIsDownIsRefusedAndRecorded(t *testing.T) {
 	require.Contains(t, outcome.Explain(err), "now:  nothing was changed")
 	require.Equal(t, release.Refused, rec.Outcome)
 	require.Equal(t, release.Refused, w.stored().Outcome)
-	require.Equal(t, []string{"watch", "load", "observe", "begin", "save", "observe", "save", "save"}, w.since(before))
+	require.Equal(t, []string{"watch", "load", "observe", "inspect", "begin", "save", "observe", "save", "save"}, w.since(before))
 	require.NotContains(t, w.configs, rec.Release.ID)
 }
 
@@ -455,4 +456,14 @@ func TestAColourThatFellIllSinceItWasVerifiedIsNotSwitchedTo(t *testing.T) {
 	require.ErrorContains(t, err, "step switch")
 	require.NotContains(t, w.since(before), "select green")
 	w.serves("1")
+}
+
+func TestWhatWouldStopTheRunIsToldBeforeItBegins(t *testing.T) {
+	w := newWorld(t)
+	w.inspected.Denied = []plan.Right{{Group: "apps", Resource: "deployments", Verb: "create"}}
+	rec, err := w.deploy("1")
+	require.Equal(t, outcome.Refused, outcome.CodeOf(err))
+	require.ErrorContains(t, err, "the account may not create deployments.apps")
+	require.Nil(t, rec)
+	require.Empty(t, w.head, "no run was begun")
 }

@@ -61,6 +61,8 @@ type world struct {
 	// target whose Job is there.
 	smokes map[string]string
 	smoke  string
+	// inspected is what could stop a run.
+	inspected plan.Inspected
 	// grow is called before a write of the selector: what an autoscaler does in the
 	// last moment.
 	grow func()
@@ -254,6 +256,11 @@ func (s *session) Watch(ctx context.Context) error {
 
 func (s *session) Observe(ctx context.Context) (seen plan.Observed, err error) {
 	err = s.call(ctx, "observe", func() error { seen = s.observe(); return nil })
+	return seen, err
+}
+
+func (s *session) Inspect(ctx context.Context) (seen plan.Inspected, err error) {
+	err = s.call(ctx, "inspect", func() error { seen = s.inspected; return nil })
 	return seen, err
 }
 

@@ -54,6 +54,8 @@ type Cluster interface {
 	// Watch starts following the application; the waits need it.
 	Watch(ctx context.Context) error
 	Observe(ctx context.Context) (plan.Observed, error)
+	// Inspect returns what could stop a run on its way.
+	Inspect(ctx context.Context) (plan.Inspected, error)
 	Releases
 	Colours
 	Traffic

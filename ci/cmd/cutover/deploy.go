@@ -140,11 +140,10 @@ func planCommand(secrets *redact.Secrets) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			seen, err := cluster.Observe(cmd.Context())
+			p, err := deployer(cmd, cluster, o.input).Plan(cmd.Context())
 			if err != nil {
-				return outcome.Fail("the same command again", err)
+				return err
 			}
-			p := plan.Make(o.input, seen)
 			if o.format == "json" {
 				data, err := json.MarshalIndent(p, "", "  ")
 				if err != nil {

@@ -1,0 +1,83 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"cutover.dev/ci/plan"
+)
+
+// Inspect returns what could stop a run on its way: missing rights, quotas and
+// limits of the namespace. What may not be read is among the missing rights.
+func (c *Cluster) Inspect(ctx context.Context) (seen plan.Inspected, err error) {
+	if seen.Denied, err = c.denied(ctx); err != nil {
+		return seen, err
+	}
+	quotas, err := c.client.CoreV1().ResourceQuotas(c.namespace).List(ctx, metav1.ListOptions{})
+	if err != nil && !apierrors.IsForbidden(err) {
+		return seen, fmt.Errorf("read the quotas of the namespace %s: %w", c.namespace, err)
+	}
+	if err == nil {
+		seen.Quotas = quotas.Items
+	}
+	limits, err := c.client.CoreV1().LimitRanges(c.namespace).List(ctx, metav1.ListOptions{})
+	if err != nil && !apierrors.IsForbidden(err) {
+		return seen, fmt.Errorf("read the limits of the namespace %s: %w", c.namespace, err)
+	}
+	if err == nil {
+		seen.LimitRanges = limits.Items
+	}
+	return seen, nil
+}
+
+// denied returns the rights that the account lacks. One request tells almost all
+// of what it has; what that does not tell of, as where a webhook decides, is asked
+// for by itself.
+func (c *Cluster) denied(ctx context.Context) ([]plan.Right, error) {
+	review, err := c.client.AuthorizationV1().SelfSubjectRulesReviews().Create(ctx,
+		&authorizationv1.SelfSubjectRulesReview{Spec: authorizationv1.SelfSubjectRulesReviewSpec{Namespace: c.namespace}}, metav1.CreateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("ask which rights the account has: %w", err)
+	}
+	var denied []plan.Right
+	for _, r := range plan.Needed() {
+		if slices.ContainsFunc(review.Status.ResourceRules, func(rule authorizationv1.ResourceRule) bool { return grants(rule, r) }) {
+			continue
+		}
+		allowed, err := c.may(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		if !allowed {
+			denied = append(denied, r)
+		}
+	}
+	return denied, nil
+}
+
+// grants reports whether a rule surely gives the right on every object.
+func grants(rule authorizationv1.ResourceRule, r plan.Right) bool {
+	has := func(list []string, wanted string) bool {
+		return slices.Contains(list, wanted) || slices.Contains(list, "*")
+	}
+	return len(rule.ResourceNames) == 0 && has(rule.APIGroups, r.Group) && has(rule.Resources, r.Resource) && has(rule.Verbs, r.Verb)
+}
+
+func (c *Cluster) may(ctx context.Context, r plan.Right) (bool, error) {
+	name, sub, _ := strings.Cut(r.Resource, "/")
+	review, err := c.client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, &authorizationv1.SelfSubjectAccessReview{
+		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Namespace: c.namespace, Group: r.Group, Resource: name, Subresource: sub, Verb: r.Verb,
+		}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return false, fmt.Errorf("ask for the right to %s: %w", r, err)
+	}
+	return review.Status.Allowed, nil
+}

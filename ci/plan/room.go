@@ -1,0 +1,134 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"cutover.dev/ci/release"
+)
+
+// rightFindings tell of rights that the account lacks.
+func rightFindings(in Input, seen Observed, add adder) {
+	for _, r := range seen.Denied {
+		if !r.advisory() {
+			add("give the account the Role in README.md under \"The rights it needs\"; then `kubectl auth can-i "+r.Verb+" "+r.Resource+" --namespace="+in.Env.Namespace+"` answers yes",
+				"the account may not %s in the namespace %s", r, in.Env.Namespace)
+		}
+	}
+}
+
+// quotaFindings hold what a run adds against the namespace's quotas: what would
+// not be let in would only show as pods that are never made.
+func quotaFindings(in Input, seen Observed, size int, add adder) {
+	needs := demand(in, size)
+	for _, q := range seen.Quotas {
+		if len(q.Spec.Scopes) > 0 || q.Spec.ScopeSelector != nil {
+			continue // it may count other pods only
+		}
+		for _, name := range slices.Sorted(maps.Keys(q.Spec.Hard)) {
+			hard, used := q.Spec.Hard[name], q.Status.Used[name]
+			need, counted := needs[canonical(name)]
+			if !counted {
+				continue
+			}
+			sum := used.DeepCopy()
+			sum.Add(need)
+			if sum.Cmp(hard) > 0 {
+				add("a larger quota, or less: resources, replicas or verify.drain in envs/"+in.Env.Name+".yaml",
+					"the quota %s allows %s of %s; %s are used and the run needs %s more", q.Name, hard.String(), name, used.String(), need.String())
+			}
+		}
+	}
+}
+
+// canonical names a resource as demand does: quotas know two names for some.
+func canonical(name corev1.ResourceName) corev1.ResourceName {
+	switch name {
+	case corev1.ResourceCPU:
+		return corev1.ResourceRequestsCPU
+	case corev1.ResourceMemory:
+		return corev1.ResourceRequestsMemory
+	case "count/pods":
+		return corev1.ResourcePods
+	}
+	return name
+}
+
+// demand is what a run adds to the namespace at its height: the new colour, one
+// pod more for the drain test, the agent, and one Job.
+func demand(in Input, size int) corev1.ResourceList {
+	if in.Env.Verify.Drain {
+		size++
+	}
+	r := candidate(in)
+	total := corev1.ResourceList{}
+	count := func(spec corev1.PodSpec, times int) {
+		for range times {
+			sum(total, corev1.ResourcePods, *resource.NewQuantity(1, resource.DecimalSI))
+			for _, c := range spec.Containers {
+				for name, limit := range c.Resources.Limits {
+					sum(total, "limits."+name, limit)
+					if _, requested := c.Resources.Requests[name]; !requested { // Kubernetes takes the limit then
+						sum(total, "requests."+name, limit)
+					}
+				}
+				for name, request := range c.Resources.Requests {
+					sum(total, "requests."+name, request)
+				}
+			}
+		}
+	}
+	count(podSpec(r), size)
+	rec := &release.Record{Release: r}
+	count(AgentPod(rec, 0).Spec, 1)
+	switch {
+	case r.Env.Migrations != nil:
+		count(MigrateJob(r).Spec.Template.Spec, 1)
+	case r.Env.Smoke != nil:
+		count(SmokeJob(rec, "", "").Spec.Template.Spec, 1)
+	}
+	return total
+}
+
+func sum(total corev1.ResourceList, name corev1.ResourceName, more resource.Quantity) {
+	q := total[name]
+	q.Add(more)
+	total[name] = q
+}
+
+// rangeFindings hold the pods' own sizes against the namespace's limits.
+func rangeFindings(in Input, seen Observed, add adder) {
+	for _, lr := range seen.LimitRanges {
+		for _, item := range lr.Spec.Limits {
+			if item.Type != corev1.LimitTypeContainer && item.Type != corev1.LimitTypePod {
+				continue
+			}
+			for _, c := range podSpec(candidate(in)).Containers {
+				outside(item, c.Resources, func(name corev1.ResourceName, has, bound resource.Quantity, how string) {
+					add("change resources in envs/"+in.Env.Name+".yaml, or the LimitRange",
+						"the LimitRange %s wants %s of %s %s, but resources say %s", lr.Name, how, name, bound.String(), has.String())
+				})
+			}
+		}
+	}
+}
+
+func outside(item corev1.LimitRangeItem, r corev1.ResourceRequirements, tell func(name corev1.ResourceName, has, bound resource.Quantity, how string)) {
+	for _, name := range slices.Sorted(maps.Keys(item.Max)) {
+		if limit, given := r.Limits[name]; given && limit.Cmp(item.Max[name]) > 0 {
+			tell(name, limit, item.Max[name], "at most")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(item.Min)) {
+		request, given := r.Requests[name]
+		if !given {
+			request, given = r.Limits[name]
+		}
+		if given && request.Cmp(item.Min[name]) < 0 {
+			tell(name, request, item.Min[name], "at least")
+		}
+	}
+}
