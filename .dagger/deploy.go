@@ -46,6 +46,10 @@ func (m *Cutover) Plan(
 	//
 	// +optional
 	adopt string,
+	// Why to deploy though what serves is not well.
+	//
+	// +optional
+	liveIsBroken string,
 	// text or json.
 	//
 	// +optional
@@ -53,7 +57,7 @@ func (m *Cutover) Plan(
 	format string,
 ) (string, error) {
 	return m.offer(ctx, "plan", env, kubeconfig, secrets, version, buildArg, image,
-		"--format="+format, "--allow-older="+allowOlder, "--adopt="+adopt)
+		"--format="+format, "--allow-older="+allowOlder, "--adopt="+adopt, "--live-is-broken="+liveIsBroken)
 }
 
 // Take the application to the cluster, blue-green, and back when a step fails.
@@ -95,6 +99,10 @@ func (m *Cutover) Deploy(
 	//
 	// +optional
 	adopt string,
+	// Why to deploy though what serves is not well.
+	//
+	// +optional
+	liveIsBroken string,
 	// Your own name for this run, such as a CI job's number. It is only recorded:
 	// the same name twice deploys twice.
 	//
@@ -112,7 +120,7 @@ func (m *Cutover) Deploy(
 	format string,
 ) (string, error) {
 	return m.offer(ctx, "deploy", env, kubeconfig, secrets, version, buildArg, image,
-		"--format="+format, "--allow-older="+allowOlder, "--adopt="+adopt, "--run-id="+runId, "--by="+by)
+		"--format="+format, "--allow-older="+allowOlder, "--adopt="+adopt, "--live-is-broken="+liveIsBroken, "--run-id="+runId, "--by="+by)
 }
 
 // offer publishes the release and hands it to the program, inside its own bundle.

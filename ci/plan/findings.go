@@ -27,6 +27,7 @@ func findings(in Input, seen Observed, size int) []Finding {
 	secretFindings(in, add)
 	serviceFindings(in, seen, add)
 	orderFindings(in, seen, add)
+	liveFindings(in, seen, add)
 	rightFindings(in, seen, add)
 	quotaFindings(in, seen, size, add)
 	rangeFindings(in, seen, add)
@@ -108,6 +109,18 @@ func serviceFindings(in Input, seen Observed, add adder) {
 		add(fmt.Sprintf("make sure that nothing else writes spec.selector (%s), then the same command with --adopt=\"why it is ours again\"", show),
 			"%s wrote the colour in the selector of the Service %s; what it applies next could undo a switch", strings.Join(foreign(seen), ", "), names.Live())
 	}
+}
+
+// liveFindings refuses to begin while what serves is down: there would be no way
+// back. A rollback is the remedy, and whoever says why may deploy one.
+func liveFindings(in Input, seen Observed, add adder) {
+	live := seen.LiveColour()
+	asRecorded := seen.Live() != nil && seen.Record.Serving == live && !seen.Unfinished()
+	if !asRecorded || seen.Ready[live] > 0 || in.Restore != nil || in.LiveIsBroken != "" {
+		return
+	}
+	add(fmt.Sprintf("dagger call rollback --env=%s   (to what served before), or the same command with --live-is-broken=\"why\"", in.Env.Name),
+		"no pod of %s, which serves, is ready", live)
 }
 
 // foreign returns who but cutover owns the colour in the live Service's selector.

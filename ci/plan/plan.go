@@ -36,10 +36,10 @@ type Input struct {
 	Restore *release.Release
 	// Ancestry is what the caller's git knows.
 	Ancestry Ancestry
-	// AllowOlder and Adopt are the caller's reasons, if any, to deploy an older
-	// commit over a newer one, and to take over a Service whose selector somebody
-	// else wrote.
-	AllowOlder, Adopt string
+	// AllowOlder, Adopt and LiveIsBroken are the caller's reasons, if any, to deploy
+	// an older commit over a newer one, to take over a Service whose selector somebody
+	// else wrote, and to deploy though what serves is not well.
+	AllowOlder, Adopt, LiveIsBroken string
 }
 
 // Kind returns what is asked for.
@@ -52,7 +52,7 @@ func (in Input) Kind() release.Kind {
 
 // Reasons returns the reasons that were given, by the flag's name.
 func (in Input) Reasons() map[string]string {
-	reasons := map[string]string{"allow-older": in.AllowOlder, "adopt": in.Adopt}
+	reasons := map[string]string{"allow-older": in.AllowOlder, "adopt": in.Adopt, release.LiveIsBroken: in.LiveIsBroken}
 	maps.DeleteFunc(reasons, func(_, why string) bool { return why == "" })
 	return reasons
 }

@@ -221,6 +221,9 @@ type Record struct {
 	Switched     *time.Time   `json:"switched,omitempty"`
 	SwitchedBack *time.Time   `json:"switched_back,omitempty"`
 	Probe        *probe.Tally `json:"probe,omitempty"`
+	// Baseline is what the prober saw until the switch of a version that was deployed
+	// away from because it was broken.
+	Baseline *probe.Count `json:"baseline,omitempty"`
 	// Guard is what the agent did while nobody else was at work.
 	Guard *GuardReport `json:"guard,omitempty"`
 
@@ -229,6 +232,9 @@ type Record struct {
 	// Serving is the colour that serves now, as the run last knew.
 	Serving Colour `json:"serving,omitempty"`
 }
+
+// LiveIsBroken is the reason for which a run replaces what is not well.
+const LiveIsBroken = "live-is-broken"
 
 // Finished reports whether nothing is left to do: the run has ended for good, and
 // no step of one that succeeded could not be completed.

@@ -17,10 +17,11 @@ func (d *Deployer) bake(ctx context.Context, rec *release.Record) error {
 	watched := int((env.Bake.For + time.Second - 1) / time.Second)
 	err := d.Agent.WaitProbe(ctx, liveTarget, *rec.Switched, func(t probe.Tally) (bool, error) {
 		rec.Probe = &t
-		if t.Failed > env.Probe.Tolerate {
-			return false, t.Verdict(env.Probe.Samples, env.Probe.Tolerate)
+		borne, known := tolerated(rec, t)
+		if known && t.Failed > borne {
+			return false, t.Verdict(env.Probe.Samples, borne)
 		}
-		return t.Watched >= watched && t.Verdict(env.Probe.Samples, env.Probe.Tolerate) == nil, nil
+		return t.Watched >= watched && t.Verdict(env.Probe.Samples, borne) == nil, nil
 	})
 	if err != nil {
 		return fmt.Errorf("since the switch, %w", err)
@@ -30,6 +31,18 @@ func (d *Deployer) bake(ctx context.Context, rec *release.Record) error {
 	}
 	note(rec, "bake", "watched for %d s: %s", rec.Probe.Watched, lost(rec.Probe))
 	return nil
+}
+
+// tolerated returns how many requests may have failed by now. Where a broken version
+// was replaced, the new one may be as bad as that was, in parts of what was sent;
+// this is not known before there are enough of them.
+func tolerated(rec *release.Record, t probe.Tally) (borne int, known bool) {
+	p, total := rec.Release.Env.Probe, t.OK+t.Failed
+	b := rec.Baseline
+	if b == nil || b.OK+b.Failed == 0 {
+		return p.Tolerate, true
+	}
+	return max(p.Tolerate, total*b.Failed/(b.OK+b.Failed)), total >= p.Samples
 }
 
 // lost says how many requests failed, of how many.

@@ -9,8 +9,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"cutover.dev/ci/config"
 	"cutover.dev/ci/outcome"
 	"cutover.dev/ci/plan"
+	"cutover.dev/ci/probe"
 	"cutover.dev/ci/release"
 )
 
@@ -242,19 +244,59 @@ func TestAPanicIsUndone(t *testing.T) {
 	}
 }
 
-func TestAnApplicationThatIsDownIsRefusedAndRecorded(t *testing.T) {
+func TestAnApplicationThatIsDownIsNotDeployedOverWithoutAReason(t *testing.T) {
 	w := worldWith(t, "1")
 	w.enough, w.colours[release.Blue].ready = 0, 0
 	before := len(w.calls)
 	rec, err := w.deploy("2")
 	require.Equal(t, outcome.Refused, outcome.CodeOf(err))
 	require.ErrorContains(t, err, "no pod of blue, which serves, is ready")
-	require.Contains(t, outcome.Explain(err), "next: kubectl --namespace=notes-prod get pods")
+	require.Contains(t, outcome.Explain(err), `or the same command with --live-is-broken="why"`)
 	require.Contains(t, outcome.Explain(err), "now:  nothing was changed")
-	require.Equal(t, release.Refused, rec.Outcome)
-	require.Equal(t, release.Refused, w.stored().Outcome)
-	require.Equal(t, []string{"watch", "load", "observe", "inspect", "begin", "save", "observe", "save", "save"}, w.since(before))
-	require.NotContains(t, w.configs, rec.Release.ID)
+	require.Nil(t, rec)
+	require.Equal(t, []string{"watch", "load", "observe", "inspect"}, w.since(before))
+
+	in := input("2")
+	in.LiveIsBroken = "out of memory since noon"
+	rec, err = w.session().deployer(in).Deploy(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, "out of memory since noon", rec.Reasons["live-is-broken"])
+	require.NotNil(t, rec.Baseline)
+	w.serves("2")
+}
+
+func TestAFixThatFailsLeadsBackToTheBrokenVersionAndDoesNotHalt(t *testing.T) {
+	w := worldWith(t, "1")
+	w.enough, w.colours[release.Blue].ready = 0, 0
+	w.lossy["2"] = true
+	in := input("2")
+	in.LiveIsBroken = "out of memory since noon"
+	rec, err := w.session().deployer(in).Deploy(context.Background())
+	require.Equal(t, outcome.RolledBack, outcome.CodeOf(err), "%v", err)
+	require.Equal(t, release.Blue, w.selects)
+	require.NotNil(t, rec.SwitchedBack)
+}
+
+func TestAFixMayBeAsBadAsWhatItReplaces(t *testing.T) {
+	rec := &release.Record{}
+	rec.Release.Env.Probe = config.Probe{Samples: 20, Tolerate: 1}
+	for _, c := range []struct {
+		baseline   *probe.Count
+		ok, failed int
+		borne      int
+		known      bool
+	}{
+		{nil, 10, 0, 1, true},
+		{&probe.Count{}, 10, 0, 1, true}, // nothing was seen of it
+		{&probe.Count{OK: 50, Failed: 50}, 5, 5, 5, false},
+		{&probe.Count{OK: 50, Failed: 50}, 20, 20, 20, true},
+		{&probe.Count{OK: 99, Failed: 1}, 30, 0, 1, true},
+	} {
+		rec.Baseline = c.baseline
+		borne, known := tolerated(rec, probe.Tally{Count: probe.Count{OK: c.ok, Failed: c.failed}})
+		require.Equal(t, c.borne, borne)
+		require.Equal(t, c.known, known)
+	}
 }
 
 func TestAServiceThatMovedSinceThePlanIsRefused(t *testing.T) {

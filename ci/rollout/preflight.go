@@ -2,7 +2,6 @@ package rollout
 
 import (
 	"context"
-	"fmt"
 
 	"cutover.dev/ci/outcome"
 	"cutover.dev/ci/release"
@@ -25,8 +24,9 @@ func (d *Deployer) preflight(ctx context.Context, rec *release.Record) error {
 	}
 	note(rec, "preflight", "%s serves: %s, version %s, %d of %d pods ready", rec.PreviousColour, rec.Previous.ID, rec.Previous.Version,
 		seen.Ready[rec.PreviousColour], seen.Size[rec.PreviousColour])
-	if seen.Ready[rec.PreviousColour] == 0 && rec.Kind != release.Rollback { // which is the remedy
-		return outcome.Refusef(fmt.Sprintf("kubectl --namespace=%s get pods", rec.Namespace), "no pod of %s, which serves, is ready", rec.PreviousColour)
+	remedy := rec.Kind == release.Rollback || rec.Reasons[release.LiveIsBroken] != ""
+	if seen.Ready[rec.PreviousColour] == 0 && !remedy {
+		return outcome.Refusef("dagger call plan --env="+rec.Release.Env.Name, "no pod of %s, which serves, is ready", rec.PreviousColour)
 	}
 	rec.Pinned, err = d.Cluster.Least(ctx, rec.PreviousColour)
 	return err

@@ -72,6 +72,12 @@ func (d *Deployer) begin(ctx context.Context, rec *release.Record) error {
 		return err
 	}
 	rec.Switched = &at
+	if rec.Reasons[release.LiveIsBroken] != "" {
+		rec.Baseline = new(probe.Count)
+		for _, s := range d.Agent.Series(liveTarget) {
+			rec.Baseline.OK, rec.Baseline.Failed = rec.Baseline.OK+s.OK, rec.Baseline.Failed+s.Failed
+		}
+	}
 	return d.Store.Save(ctx, rec)
 }
 
@@ -109,6 +115,9 @@ func (d *Deployer) switchBack(ctx context.Context, rec *release.Record) error {
 	note(rec, "switch", "back to %s", rec.PreviousColour)
 	if rec.First() {
 		return nil
+	}
+	if rec.Reasons[release.LiveIsBroken] != "" { // it cannot be asked to answer
+		return d.account(ctx, rec)
 	}
 	if err := d.leads(ctx, rec, *rec.Previous, rec.PreviousColour); err != nil {
 		return err

@@ -46,6 +46,7 @@ func (o *offer) flags(cmd *cobra.Command) {
 	f.StringVar(&o.committed, "committed", "", "the commit's committer time, RFC 3339")
 	f.StringVar(&o.ancestry, "ancestry", "", "file with the output of git rev-list --parents; a first line \"shallow\" says that it is cut off")
 	f.StringVar(&o.input.AllowOlder, "allow-older", "", "why an older commit may replace a newer one")
+	f.StringVar(&o.input.LiveIsBroken, "live-is-broken", "", "why to deploy though what serves is not well")
 	f.StringVar(&o.input.Adopt, "adopt", "", "why the Service is cutover's again, after another program wrote its selector")
 	f.StringVar(&o.format, "format", "text", "text, json or (of a run) junit")
 }
