@@ -27,6 +27,7 @@ import (
 //	               comes through a preview Service
 //	forgetful      list no notes, whatever there are
 //	two-faced      the same, but not through a preview Service
+//	sluggish       answer /notes a second late, but not through a preview Service
 //	slow           answer 2 seconds late, except the probes and metrics
 //	hang           ignore SIGTERM
 //	abrupt         exit on SIGTERM at once, whatever is in flight
@@ -42,7 +43,7 @@ func startFault() error {
 	switch fault {
 	case "":
 		return nil
-	case "never-ready", "errors", "forgetful", "two-faced", "slow", "drops-idle":
+	case "never-ready", "errors", "forgetful", "two-faced", "sluggish", "slow", "drops-idle":
 		// Done by withFault and idleTimeout.
 	case "crash":
 		time.AfterFunc(5*time.Second, func() { os.Exit(1) })
@@ -100,6 +101,8 @@ func withFault(next http.Handler) http.Handler {
 		case isList && (fault == "forgetful" || fault == "two-faced" && !isPreview):
 			writeJSON(w, http.StatusOK, []any{})
 			return
+		case fault == "sluggish" && isNotes && !isPreview:
+			time.Sleep(time.Second)
 		case fault == "slow" && !isProbe:
 			time.Sleep(2 * time.Second)
 		}

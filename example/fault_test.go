@@ -94,6 +94,18 @@ func TestTheFaultSlowSparesTheProbes(t *testing.T) {
 	assert.GreaterOrEqual(t, time.Since(start), 2*time.Second)
 }
 
+func TestTheFaultSluggishIsSeenByUsersOnly(t *testing.T) {
+	t.Parallel()
+	base := startFaulty(t, "sluggish").base
+	start := time.Now()
+	get(t, base+"/notes")
+	assert.GreaterOrEqual(t, time.Since(start), time.Second)
+	start = time.Now()
+	preview(t, base+"/notes")
+	get(t, base+"/version")
+	assert.Less(t, time.Since(start), time.Second)
+}
+
 func TestTheFaultWrongVersionIsTold(t *testing.T) {
 	t.Parallel()
 	p := startFaulty(t, "wrong-version")

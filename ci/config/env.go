@@ -234,6 +234,10 @@ type Probe struct {
 	Slow string `yaml:"slow,omitempty" json:"slow,omitempty"`
 	// Timeout bounds one request. Default 5s.
 	Timeout time.Duration `yaml:"timeout" json:"timeout"`
+	// P99 is the most that 99 of 100 answers of one second may take. More than a tenth
+	// of the seconds since the switch over it, and more than two, is a failure.
+	// Default: no limit.
+	P99 time.Duration `yaml:"p99,omitempty" json:"p99,omitempty"`
 	// VersionHeader is the header in which every answer tells its version.
 	// Default: none; then the versions are not counted.
 	VersionHeader string `yaml:"versionHeader,omitempty" json:"versionHeader,omitempty"`

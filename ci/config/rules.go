@@ -215,6 +215,8 @@ func (s *source) checkTimes(e *Env) {
 	s.wantPositive(e.Raise.Timeout, "raise.timeout")
 	s.wantPositive(e.Verify.Timeout, "verify.timeout")
 	s.wantPositive(e.Probe.Timeout, "probe.timeout")
+	s.want(e.Probe.P99 >= 0, "probe.p99", "%s is negative", short(e.Probe.P99))
+	s.want(e.Probe.P99 < e.Probe.Timeout, "probe.p99", "%s is not less than probe.timeout, which is %s", short(e.Probe.P99), short(e.Probe.Timeout))
 	s.want(e.Switch.Overlap >= 0, "switch.overlap", "%s is negative", short(e.Switch.Overlap))
 	s.want(e.Bake.For >= 0, "bake.for", "%s is negative", short(e.Bake.For))
 

@@ -21,6 +21,9 @@ func (d *Deployer) bake(ctx context.Context, rec *release.Record) error {
 		if known && t.Failed > borne {
 			return false, t.Verdict(env.Probe.Samples, borne)
 		}
+		if err := d.tooSlow(rec, t); err != nil {
+			return false, err
+		}
 		return t.Watched >= watched && t.Verdict(env.Probe.Samples, borne) == nil, nil
 	})
 	if err != nil {
@@ -43,6 +46,30 @@ func tolerated(rec *release.Record, t probe.Tally) (borne int, known bool) {
 		return p.Tolerate, true
 	}
 	return max(p.Tolerate, total*b.Failed/(b.OK+b.Failed)), total >= p.Samples
+}
+
+// tooSlow says so when the new version has been too slow for too long: single seconds
+// are slow for many reasons.
+func (d *Deployer) tooSlow(rec *release.Record, t probe.Tally) error {
+	limit := rec.Release.Env.Probe.P99
+	if limit == 0 {
+		return nil
+	}
+	seconds, slow, worst := 0, 0, time.Duration(0)
+	for _, s := range d.Agent.Series(liveTarget) {
+		if !s.At.After(t.From) { // the second of the switch is no version's own
+			continue
+		}
+		seconds++
+		if p99 := time.Duration(s.P99 * float64(time.Millisecond)); p99 > limit {
+			slow++
+			worst = max(worst, p99)
+		}
+	}
+	if slow > max(2, seconds/10) {
+		return fmt.Errorf("answers were too slow: in %d of %d seconds the p99 was over %s, in the worst %s", slow, seconds, limit, worst.Round(time.Millisecond))
+	}
+	return nil
 }
 
 // lost says how many requests failed, of how many.

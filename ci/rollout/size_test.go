@@ -11,6 +11,7 @@ import (
 	"cutover.dev/ci/config"
 	"cutover.dev/ci/outcome"
 	"cutover.dev/ci/plan"
+	"cutover.dev/ci/probe"
 	"cutover.dev/ci/release"
 )
 
@@ -175,6 +176,27 @@ func TestARunKilledWhileTheColoursOverlapIsSettledEitherWay(t *testing.T) {
 			w.serves("1")
 		}
 	}
+}
+
+func TestAVersionThatIsTooSlowForTooLongIsSwitchedBack(t *testing.T) {
+	in := input("2")
+	in.Env.Probe.P99 = 100 * time.Millisecond
+	bake := func(slow int) error {
+		w := worldWith(t, "1")
+		for i := range 40 {
+			s := probe.Second{At: w.clock.Add(time.Duration(i) * time.Second), Count: probe.Count{OK: 20}}
+			if i <= slow { // the first is the second of the switch
+				s.P99 = 200
+			}
+			w.seconds = append(w.seconds, s)
+		}
+		_, err := w.session().deployer(in).Deploy(context.Background())
+		return err
+	}
+	require.NoError(t, bake(3))
+	err := bake(4)
+	require.Equal(t, outcome.RolledBack, outcome.CodeOf(err))
+	require.ErrorContains(t, err, "since the switch, answers were too slow: in 4 of 39 seconds the p99 was over 100ms, in the worst 200ms")
 }
 
 func TestAVersionThatLosesRequestsWhileItBakesIsSwitchedBack(t *testing.T) {

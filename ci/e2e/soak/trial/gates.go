@@ -44,6 +44,8 @@ var Gates = []Bad{
 		Edits: []stage.Edit{{From: "  grace: 30s", To: "  grace: 10s"}}},
 	{Fault: "errors", Gate: "prober", Steps: []string{"bake"}, Says: "requests were lost",
 		Edits: []stage.Edit{{From: "  for: 5s", To: "  for: 60s"}}},
+	{Fault: "sluggish", Gate: "prober", Steps: []string{"bake"}, Says: "answers were too slow",
+		Edits: []stage.Edit{{From: "  # p99: 500ms ", To: "  p99: 500ms "}, {From: "  for: 5s", To: "  for: 60s"}}},
 	{Fault: "leak", Gate: "crash watch", Steps: []string{"bake"}, Says: "crashed: OOMKilled (exit code 137)",
 		// So much memory that it dies a while after it was led to; and the prober, which
 		// sees it as soon, is to say nothing.
