@@ -3,6 +3,9 @@
 # Every module is built by itself, as whoever uses it does; only `go run ./lab`
 # needs the workspace.
 export GOWORK = off
+# As the lab compiles Kubernetes: what both are made of is compiled once.
+export GOFLAGS = -trimpath
+export CGO_ENABLED = 0
 LAB = env -u GOWORK go run ./lab
 
 MODULES = . example lab
