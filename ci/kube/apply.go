@@ -204,7 +204,9 @@ const (
 )
 
 // EndOne implements rollout.Colours. The pod is chosen by its deletion cost and
-// goes by the smaller size, so that no other one is made in its place.
+// goes by the smaller size, so that no other one is made in its place. It is the
+// one that has been ready for longest: the prober keeps connections from its first
+// answer on, so that this pod has some of them, where a later one may have none.
 func (c *Cluster) EndOne(ctx context.Context, colour release.Colour, size int) (string, error) {
 	pods, err := c.pods(c.names.Selector(colour))
 	if err != nil {
@@ -217,7 +219,7 @@ func (c *Cluster) EndOne(ctx context.Context, colour release.Colour, size int) (
 		return "", fmt.Errorf("no pod of %s is ready", colour)
 	}
 	slices.SortFunc(pods, func(a, b *corev1.Pod) int {
-		return cmp.Or(cmp.Compare(b.Annotations[annotationCost], a.Annotations[annotationCost]), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(b.Annotations[annotationCost], a.Annotations[annotationCost]), readySince(a).Compare(readySince(b)), cmp.Compare(a.Name, b.Name))
 	})
 	pod := pods[0].Name
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, annotationCost, goesFirst)

@@ -106,6 +106,20 @@ func TestThePodThatIsToEndIsMarkedAndStaysTheSame(t *testing.T) {
 	require.Equal(t, first, again, "a run that was killed and goes on ends no second pod")
 }
 
+func TestThePodThatWasReadyFirstIsEnded(t *testing.T) {
+	since := func(name string, seconds int) *corev1.Pod {
+		p := pod(name, release.Green, "r2", true)
+		p.Status.Conditions[0].LastTransitionTime = metav1.Unix(int64(seconds), 0)
+		return p
+	}
+	c, client := newFake(t, since("a", 30), since("b", 10), since("c", 20))
+	require.NoError(t, c.Watch(t.Context()))
+	scaled(client)
+	name, err := c.EndOne(t.Context(), release.Green, 2)
+	require.NoError(t, err)
+	require.Equal(t, "b", name)
+}
+
 func TestWithoutAReadyPodNoneIsEnded(t *testing.T) {
 	c, client := newFake(t, pod("c", release.Green, "r2", false))
 	require.NoError(t, c.Watch(t.Context()))

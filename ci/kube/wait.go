@@ -117,6 +117,17 @@ func isReady(p *corev1.Pod) bool {
 	})
 }
 
+// readySince returns when the pod became ready, to the second; the zero time when
+// it is not or does not tell.
+func readySince(p *corev1.Pod) time.Time {
+	for _, cond := range p.Status.Conditions {
+		if cond.Type == corev1.PodReady && cond.Status == corev1.ConditionTrue {
+			return cond.LastTransitionTime.Time
+		}
+	}
+	return time.Time{}
+}
+
 // final are the reasons for waiting that the kubelet does not get over by
 // itself, or only by luck. ErrImagePull is not among them: the kubelet tries
 // once more before it says ImagePullBackOff.
