@@ -112,7 +112,10 @@ func open(ctx context.Context, root, dir string) (*bench, error) {
 		return nil, err
 	}
 	say("a namespace of its own with a PostgreSQL in it, the program and an image")
-	if err := errors.Join(s.Clear(ctx), s.Set(ctx)); err != nil {
+	if err := s.Clear(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.Set(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.Build(ctx); err != nil {
