@@ -219,7 +219,9 @@ func (c *Cluster) EndOne(ctx context.Context, colour release.Colour, size int) (
 		return "", fmt.Errorf("no pod of %s is ready", colour)
 	}
 	slices.SortFunc(pods, func(a, b *corev1.Pod) int {
-		return cmp.Or(cmp.Compare(b.Annotations[annotationCost], a.Annotations[annotationCost]), readySince(a).Compare(readySince(b)), cmp.Compare(a.Name, b.Name))
+		sinceA, _ := readySince(a)
+		sinceB, _ := readySince(b)
+		return cmp.Or(cmp.Compare(b.Annotations[annotationCost], a.Annotations[annotationCost]), sinceA.Compare(sinceB), cmp.Compare(a.Name, b.Name))
 	})
 	pod := pods[0].Name
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, annotationCost, goesFirst)

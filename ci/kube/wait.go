@@ -112,20 +112,18 @@ func countReady(pods []*corev1.Pod) int {
 }
 
 func isReady(p *corev1.Pod) bool {
-	return p.DeletionTimestamp == nil && slices.ContainsFunc(p.Status.Conditions, func(cond corev1.PodCondition) bool {
-		return cond.Type == corev1.PodReady && cond.Status == corev1.ConditionTrue
-	})
+	_, ready := readySince(p)
+	return p.DeletionTimestamp == nil && ready
 }
 
-// readySince returns when the pod became ready, to the second; the zero time when
-// it is not or does not tell.
-func readySince(p *corev1.Pod) time.Time {
+// readySince returns when the pod became ready, to the second, if it is.
+func readySince(p *corev1.Pod) (since time.Time, ready bool) {
 	for _, cond := range p.Status.Conditions {
 		if cond.Type == corev1.PodReady && cond.Status == corev1.ConditionTrue {
-			return cond.LastTransitionTime.Time
+			return cond.LastTransitionTime.Time, true
 		}
 	}
-	return time.Time{}
+	return time.Time{}, false
 }
 
 // final are the reasons for waiting that the kubelet does not get over by

@@ -140,9 +140,6 @@ func (r *recorder) addFailure(o outcome) {
 
 func (t *classTally) add(o outcome) {
 	t.Count.add(o)
-	if o.dialled {
-		t.Connections++
-	}
 	if o.answered {
 		t.latencies.add(o.latency)
 	}
@@ -175,6 +172,9 @@ func (c *Count) add(o outcome) {
 		c.OK++
 	} else {
 		c.Failed++
+	}
+	if o.dialled {
+		c.Connections++
 	}
 	if o.version != "" {
 		c.addVersion(o.version)

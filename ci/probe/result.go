@@ -81,6 +81,8 @@ type Count struct {
 	Failed int `json:"failed"`
 	// Versions counts the full answers, also failed ones, by version.
 	Versions map[string]int `json:"versions,omitempty"`
+	// Connections is how many were dialled with success.
+	Connections int `json:"connections,omitempty"`
 }
 
 // Latency is in milliseconds, from the time a request was due, so that waiting
@@ -126,8 +128,6 @@ type Failures struct {
 type ClassResult struct {
 	Count
 	Latency
-	// Connections is how many were dialled with success.
-	Connections int `json:"connections"`
 }
 
 // Result is what a run saw. Its JSON names are snake_case and its times RFC 3339.

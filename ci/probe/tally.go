@@ -123,6 +123,7 @@ func (c *Count) merge(more Count) {
 	c.Sent += more.Sent
 	c.OK += more.OK
 	c.Failed += more.Failed
+	c.Connections += more.Connections
 	for _, v := range slices.Sorted(maps.Keys(more.Versions)) {
 		n := more.Versions[v]
 		if _, known := c.Versions[v]; !known && len(c.Versions) >= maxVersions {

@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -220,6 +221,28 @@ func TestAVersionThatLosesRequestsWhenAPodEndsNeverServes(t *testing.T) {
 	require.Contains(t, outcome.Explain(err), "SIGTERM")
 	require.NotContains(t, w.since(before), "select green")
 	w.serves("1")
+}
+
+func TestAPodThatHeldNoConnectionProvesNothing(t *testing.T) {
+	w := worldWith(t, "1")
+	w.abrupt["2"], w.unheld = true, 2
+	_, err := w.deploy("2")
+	require.Equal(t, outcome.RolledBack, outcome.CodeOf(err))
+	require.ErrorContains(t, err, "drain test")
+
+	w.unheld = 2
+	rec, err := w.deploy("3")
+	require.NoError(t, err)
+	require.Contains(t, rec.Step("verify").Note, "3 pods ended, one after the other, under load: 0 of 3000 requests failed")
+	w.serves("3")
+}
+
+func TestDrainTestEndsAtMostThePodsThatWereThere(t *testing.T) {
+	w := worldWith(t, "1")
+	w.unheld = 1000
+	rec, err := w.deploy("2")
+	require.NoError(t, err)
+	require.Contains(t, rec.Step("verify").Note, fmt.Sprintf("%d pods ended", rec.Replicas+1))
 }
 
 func TestToleratedFailuresAreToldAndDoNotRollBack(t *testing.T) {
