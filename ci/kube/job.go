@@ -76,13 +76,29 @@ func (c *Cluster) waitJob(ctx context.Context, name string) (failure string, err
 			case batchv1.JobComplete, batchv1.JobSuccessCriteriaMet:
 				return true, nil
 			case batchv1.JobFailed:
-				failure = cond.Message
+				failure = cond.Message + killed(pods)
 				return true, nil
 			}
 		}
 		return false, nil
 	})
 	return failure, err
+}
+
+// killed says what ended the newest pod other than its own program, which leaves
+// no word of that in the log: the container could not be started, or had no memory
+// left. Empty if nothing did, or the pod is gone.
+func killed(pods []*corev1.Pod) string {
+	if len(pods) == 0 {
+		return ""
+	}
+	last := slices.MaxFunc(pods, func(a, b *corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	for _, s := range last.Status.ContainerStatuses {
+		if t := s.State.Terminated; t != nil && t.Reason != "Error" && t.Reason != "Completed" {
+			return strings.TrimRight(fmt.Sprintf("; pod %s: %s (exit code %d) %s", last.Name, t.Reason, t.ExitCode, t.Message), " ")
+		}
+	}
+	return ""
 }
 
 // jobLog returns what the Job's last pod said.

@@ -56,7 +56,13 @@ func (t *Trial) version(ctx context.Context, name string, buildArgs ...string) (
 		return v, nil
 	}
 	t.Say("publish version %s", name)
+	if err := t.Edit(smoke...); err != nil { // a bundle holds the tests that were on when it was made
+		return stage.Version{}, err
+	}
 	v, err := t.Publish(ctx, name, buildArgs...)
+	for _, e := range smoke {
+		err = errors.Join(err, t.Edit(stage.Edit{From: e.To, To: e.From}))
+	}
 	if err == nil {
 		t.published[name] = v
 	}
