@@ -72,7 +72,9 @@ func TestSmokeTestsThatCannotStartSayWhy(t *testing.T) {
 		unable := corev1.ContainerStatus{State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
 			Reason: "StartError", ExitCode: 128, Message: "exec: no such file or directory"}}}
 		err := waits(t, func() error { _, err := c.Smoke(ctx, smoked(), "preview", "notes-preview"); return err },
-			func() { ends(t, client, batchv1.JobCondition{Type: batchv1.JobFailed, Message: "backoff limit"}, unable) })
+			func() {
+				ends(t, client, batchv1.JobCondition{Type: batchv1.JobFailed, Message: "backoff limit"}, unable)
+			})
 		require.EqualError(t, err, "the Job notes-smoke-7-preview failed: backoff limit; pod smoke-x: StartError (exit code 128) exec: no such file or directory")
 	})
 }
