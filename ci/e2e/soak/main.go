@@ -79,6 +79,9 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	say("a namespace of its own with a PostgreSQL in it")
+	if err := s.Clear(ctx); err != nil {
+		return err
+	}
 	if err := s.Set(ctx); err != nil {
 		return err
 	}
