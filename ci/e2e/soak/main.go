@@ -13,9 +13,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"text/tabwriter"
 
@@ -29,7 +27,6 @@ type options struct {
 	kills    trial.Kills
 	switches trial.Switches
 	part     string
-	stages   int
 }
 
 // report is build/soak.json. A part that was not run is left out.
@@ -46,7 +43,6 @@ func main() {
 	flag.BoolVar(&o.kills.APIServer, "api-server", true, "kill the lab's API server once, for 20 s, in a deploy")
 	flag.BoolVar(&o.kills.Kubelet, "kubelet", true, "kill the lab's kubelet once, for 20 s, in a deploy")
 	flag.BoolVar(&o.kills.Pods, "pods", true, "delete half of the new pods once, in a deploy")
-	flag.IntVar(&o.stages, "stages", 2, "in how many namespaces deploys are killed at the same time")
 	flag.IntVar(&o.switches.N, "switches", 20, "how many switches there are at least under heavy traffic")
 	flag.IntVar(&o.switches.Rate, "rate", 500, "the heavy traffic's requests per second")
 	flag.IntVar(&o.switches.Requests, "requests", 200_000, "how many requests there are at least")
@@ -63,71 +59,53 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
+	root, err := os.Getwd()
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "cutover-soak-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	root, err := os.Getwd()
+	s, err := stage.Open(root, "notes-soak")
 	if err != nil {
 		return err
 	}
-	if o.stages < 1 {
-		return fmt.Errorf("-stages=%d: at least one is needed", o.stages)
+	if err := s.Copy(dir); err != nil {
+		return err
 	}
-	trials := make([]*trial.Trial, o.stages)
-	for i := range trials {
-		s, err := stage.Open(root, fmt.Sprintf("notes-soak-%d", i+1))
-		if err != nil {
-			return err
-		}
-		if i == 0 {
-			if err := s.Clear(ctx); err != nil {
-				return err
-			}
-		}
-		if trials[i], err = prepare(ctx, s, filepath.Join(dir, s.Namespace)); err != nil {
-			return err
-		}
+	stage.Say("a namespace of its own with a PostgreSQL in it")
+	if err := errors.Join(s.Clear(ctx), s.Set(ctx)); err != nil {
+		return err
 	}
-	r, wrong := parts(ctx, trials, o)
+	t, err := trial.Open(ctx, s, stage.Say)
+	if err != nil {
+		return err
+	}
+	r, wrong := parts(ctx, t, o)
 	fmt.Print("\n", table(r))
-	if err := trials[0].Keep("soak.json", r); err != nil {
+	if err := s.Keep("soak.json", r); err != nil {
 		return errors.Join(wrong, err)
 	}
 	if wrong != nil { // what was left is worth a look
 		return wrong
 	}
-	for _, t := range trials {
-		wrong = errors.Join(wrong, t.Strike(ctx))
-	}
-	return wrong
-}
-
-// prepare sets the stage, with its repository in dir, and deploys a good version.
-func prepare(ctx context.Context, s *stage.Stage, dir string) (*trial.Trial, error) {
-	if err := s.Copy(dir); err != nil {
-		return nil, err
-	}
-	stage.Say("the namespace %s with a PostgreSQL in it", s.Namespace)
-	if err := s.Set(ctx); err != nil {
-		return nil, err
-	}
-	return trial.Open(ctx, s, func(format string, args ...any) { stage.Say(s.Namespace+": "+format, args...) })
+	return s.Strike(ctx)
 }
 
 // parts runs what was asked for, one after the other, and returns everything that
 // was wrong.
-func parts(ctx context.Context, trials []*trial.Trial, o options) (r report, wrong error) {
+func parts(ctx context.Context, t *trial.Trial, o options) (r report, wrong error) {
 	add := func(errs ...error) { wrong = errors.Join(append([]error{wrong}, errs...)...) }
-	t, known := trials[0], false
+	known := false
 	for _, part := range []struct {
 		name string
 		run  func()
 	}{
 		{"kills", func() {
 			stage.Say("%d kills, seed %d", o.kills.N, o.kills.Seed)
-			got, err := kill(ctx, trials, o.kills)
+			got, err := t.Kill(ctx, o.kills)
 			r.KillsReport = &got
 			add(err, got.Wrong())
 		}},
@@ -154,32 +132,6 @@ func parts(ctx context.Context, trials []*trial.Trial, o options) (r report, wro
 		add(fmt.Errorf("there is no part %q", o.part))
 	}
 	return r, wrong
-}
-
-// kill divides the kills among the trials, at the same time. What befalls the whole
-// cluster comes after them, and in one trial alone: the others are not to blame it.
-func kill(ctx context.Context, trials []*trial.Trial, k trial.Kills) (sum trial.KillsReport, wrong error) {
-	got, errs := make([]trial.KillsReport, len(trials)), make([]error, len(trials))
-	var wg sync.WaitGroup
-	for i, t := range trials {
-		mine := trial.Kills{N: k.N / len(trials), Seed: k.Seed + uint64(i), Undisturbed: k.Undisturbed, Guarded: k.Guarded}
-		if i < k.N%len(trials) {
-			mine.N++
-		}
-		wg.Go(func() { got[i], errs[i] = t.Kill(ctx, mine) })
-	}
-	wg.Wait()
-	wrong = errors.Join(errs...)
-	if wrong == nil && (k.APIServer || k.Kubelet || k.Pods) {
-		k.N = 0
-		cluster, err := trials[0].Kill(ctx, k)
-		got, wrong = append(got, cluster), err
-	}
-	sum = got[0]
-	for _, more := range got[1:] {
-		sum.Add(more)
-	}
-	return sum, wrong
 }
 
 func table(r report) string {

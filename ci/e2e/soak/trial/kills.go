@@ -85,19 +85,6 @@ func (r KillsReport) Wrong() error {
 	return errors.Join(wrong...)
 }
 
-// Add adds what came of Kills elsewhere or later. Seed and Median stay as they are.
-func (r *KillsReport) Add(more KillsReport) {
-	r.Kills += more.Kills
-	r.Resumed += more.Resumed
-	r.RolledBack += more.RolledBack
-	r.Guarded += more.Guarded
-	r.Requests += more.Requests
-	r.Failed += more.Failed
-	r.Bad += more.Bad
-	r.Longest = max(r.Longest, more.Longest)
-	r.Events = append(r.Events, more.Events...)
-}
-
 // killing is a Kills at work.
 type killing struct {
 	*Trial
