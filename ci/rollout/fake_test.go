@@ -145,6 +145,8 @@ type session struct {
 	made      int
 
 	revision int // of the record as this process knows it
+	// follows is the run whose agent this process listens to.
+	follows string
 	events   []Event
 }
 
@@ -519,7 +521,7 @@ func (s *session) StartAgent(ctx context.Context, rec *release.Record, lifetime 
 		if lifetime <= 0 {
 			return errors.New("the agent would end at once")
 		}
-		s.agent = rec.Run
+		s.agent, s.follows = rec.Run, rec.Run
 		return nil
 	})
 }
@@ -528,6 +530,9 @@ func (s *session) StopAgent(ctx context.Context) error {
 	return s.call(ctx, "stop agent", func() error { s.agent = ""; return nil })
 }
 
+// deaf says that this process hears of no agent.
+func (s *session) deaf() bool { return s.agent == "" || s.follows != s.agent }
+
 func (s *session) WaitAnswers(ctx context.Context, target string, r release.Release, inARow int) (seen agent.Sighting, err error) {
 	err = s.call(ctx, "answers of "+target, func() error {
 		colour := s.selects
@@ -535,7 +540,7 @@ func (s *session) WaitAnswers(ctx context.Context, target string, r release.Rele
 			colour = s.preview
 		}
 		p := s.colours[colour]
-		if s.agent == "" || p == nil || p.ready == 0 {
+		if s.deaf() || p == nil || p.ready == 0 {
 			return fmt.Errorf("%s does not answer", target)
 		}
 		seen = agent.Sighting{Target: target, Asked: inARow, Streak: inARow, Last: agent.Identity{Version: p.release.Version, Release: p.release.ID}}
@@ -549,7 +554,7 @@ func (s *session) WaitAnswers(ctx context.Context, target string, r release.Rele
 
 func (s *session) Clock(ctx context.Context) (at time.Time, err error) {
 	err = s.call(ctx, "clock", func() error {
-		if s.agent == "" {
+		if s.deaf() {
 			return errors.New("the agent has not told anything yet")
 		}
 		s.clock = s.clock.Add(time.Second)
@@ -561,8 +566,8 @@ func (s *session) Clock(ctx context.Context) (at time.Time, err error) {
 
 func (s *session) WaitProbe(ctx context.Context, target string, since time.Time, enough func(probe.Tally) (bool, error)) error {
 	return s.call(ctx, "probe of "+target, func() error {
-		if s.agent == "" {
-			return errors.New("there is no agent")
+		if s.deaf() {
+			return errors.New("the prober saw nothing")
 		}
 		t := probe.Tally{From: since, Last: since.Add(time.Hour), Watched: 3600, Count: probe.Count{OK: 1000}}
 		p, loses := s.colours[s.selects], s.lossy

@@ -17,14 +17,19 @@ import (
 // d.Input needs the environment, and the secrets when the run was interrupted
 // before it had made its own. It returns the run's record.
 func (d *Deployer) Resume(ctx context.Context) (*release.Record, error) {
-	return d.carryOn(ctx, func(ctx context.Context, r *Runner, rec *release.Record) error { return r.Resume(ctx, rec) })
+	return d.carryOn(ctx, func(ctx context.Context, r *Runner, rec *release.Record) error {
+		if err := d.as(rec).join(ctx, rec); err != nil {
+			return outcome.Fail(again, err)
+		}
+		return r.Resume(ctx, rec)
+	})
 }
 
 // TakeBack undoes the run that was interrupted or halted, from its record, so
 // that what served before serves. Once its last step has begun it is finished
 // instead.
 func (d *Deployer) TakeBack(ctx context.Context) (*release.Record, error) {
-	return d.carryOn(ctx, takeBack)
+	return d.carryOn(ctx, d.takeBack)
 }
 
 // carryOn takes the lock and hands over the unfinished run.
@@ -59,14 +64,24 @@ func (d *Deployer) recover(ctx context.Context, lock Lock) error {
 		return err
 	}
 	d.tell(Event{State: release.Undoing, Note: fmt.Sprintf("run %s did not finish (%s): it is settled first", rec.Run, rec.Outcome)})
-	err = takeBack(ctx, d.as(rec).runner(lock), rec)
+	err = d.takeBack(ctx, d.as(rec).runner(lock), rec)
 	if outcome.CodeOf(err) == outcome.Halted {
 		return err
 	}
 	return nil // undone, or finished: which is what was wanted
 }
 
-func takeBack(ctx context.Context, r *Runner, rec *release.Record) error {
+// join follows the agent of a run that another process began, or starts it anew if
+// it has ended: this process has seen nothing of it yet.
+func (d *Deployer) join(ctx context.Context, rec *release.Record) error {
+	if rec.Step("raise").State != release.Done || rec.Step("retire").State == release.Done {
+		return nil // raise starts it, retire has ended it
+	}
+	return d.Agent.StartAgent(ctx, rec, d.agentLifetime())
+}
+
+func (d *Deployer) takeBack(ctx context.Context, r *Runner, rec *release.Record) error {
+	_ = d.as(rec).join(ctx, rec) // what cannot be looked at is no reason to stay
 	if r.Final(rec) && !rec.Undoing {
 		return r.Run(ctx, rec) // there is no way back any more, only forward
 	}

@@ -282,8 +282,8 @@ func judge(e Event, before, rec *release.Record, struck time.Time) error {
 	switch outcome.Code(e.Code) {
 	case outcome.Refused: // there was nothing to settle
 		fits = rec.Number == before.Number || finished
-	case outcome.RolledBack:
-		fits = rec.Outcome == release.RolledBack
+	case outcome.RolledBack: // `rollback` ends with Done when it did what it was asked for
+		return fmt.Errorf("%s took a good release back: %s", e.Command, rec.Error)
 	case outcome.Done:
 		fits = rec.Outcome == release.Succeeded || e.Command == "rollback" && rec.Outcome == release.RolledBack
 	}
