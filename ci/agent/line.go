@@ -9,10 +9,11 @@ import (
 	"cutover.dev/ci/probe"
 )
 
-// Line is one line of the agent's output: a Sighting, a probe's second, or what
-// the guard said.
+// Line is one line of the agent's output: a Sighting, a probe's second, a
+// Measurement, or what the guard said.
 type Line struct {
-	Sighting *Sighting
+	Sighting    *Sighting
+	Measurement *Measurement
 	// Probe is the name of the Probe that Second is from, empty for other lines.
 	Probe  string
 	Second probe.Second
@@ -25,8 +26,8 @@ type GuardLine struct {
 	What string    `json:"what"`
 }
 
-// secondLine and guardLine are how the two are printed. A Sighting is printed as
-// it is.
+// secondLine and guardLine are how the two are printed. A Sighting and a Measurement
+// are printed as they are.
 type (
 	secondLine struct {
 		Probe  string       `json:"probe"`
@@ -44,10 +45,15 @@ func Parse(line []byte) (Line, bool) {
 		Sighting
 		secondLine
 		guardLine
+		Metric string `json:"metric"`
 	}
 	switch err := json.Unmarshal(line, &all); {
 	case err != nil:
 		return Line{}, false
+	case all.Metric != "":
+		var m Measurement
+		err := json.Unmarshal(line, &m) // apart: both it and a Sighting say "at"
+		return Line{Measurement: &m}, err == nil
 	case all.Guard != nil:
 		return Line{Guard: all.Guard}, true
 	case all.Probe != "":
@@ -86,6 +92,8 @@ func newPrinter(out io.Writer) *printer {
 }
 
 func (p *printer) sighting(s Sighting) { p.say(s) }
+
+func (p *printer) measurement(m Measurement) { p.say(m) }
 
 func (p *printer) second(name string, s probe.Second) {
 	p.say(secondLine{Probe: name, Second: s})

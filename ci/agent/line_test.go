@@ -26,10 +26,12 @@ func TestALineIsReadAsItWasSaid(t *testing.T) {
 	p.sighting(sighting)
 	p.second("preview", second)
 	p.guard("at work")
+	measured := Measurement{Metric: "errors", At: at, Least: 1, Most: 2}
+	p.measurement(measured)
 	require.NoError(t, p.close())
 
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	require.Len(t, lines, 3)
+	require.Len(t, lines, 4)
 	require.Equal(t, `{"target":"live","at":"2026-03-01T12:00:00Z","asked":3,"last":{"version":"1","release":"r1"},"streak":2}`, lines[0])
 	require.True(t, strings.HasPrefix(lines[1], `{"probe":"preview","second":{"at":"2026-03-01T12:00:00Z","sent":2,`), lines[1])
 	require.Regexp(t, `^{"guard":{"at":"[^"]+","what":"at work"}}$`, lines[2])
@@ -44,6 +46,7 @@ func TestALineIsReadAsItWasSaid(t *testing.T) {
 	require.Equal(t, Line{Probe: "preview", Second: second}, read[1])
 	require.Equal(t, "at work", read[2].Guard.What)
 	require.False(t, read[2].Guard.At.IsZero())
+	require.Equal(t, Line{Measurement: &measured}, read[3])
 }
 
 func TestWhatIsNoLineIsNotRead(t *testing.T) {

@@ -28,6 +28,8 @@ const Live = "live"
 type Config struct {
 	Targets []Target
 	Probes  []Probe
+	// Metrics says what to ask Prometheus. Nil: nothing.
+	Metrics *Metrics
 	// Guard needs a Probe named Live. Nil: nobody guards.
 	Guard *Guard
 }
@@ -69,6 +71,11 @@ func (c Config) validate() error {
 		}
 		if err := p.Config.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("the probe %q: %w", p.Name, err))
+		}
+	}
+	if c.Metrics != nil {
+		if _, err := c.Metrics.server(); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	if c.Guard != nil && !probes[Live] {
@@ -116,6 +123,9 @@ func Watch(ctx context.Context, out io.Writer, c Config) error {
 	}
 	for _, t := range c.Targets {
 		wg.Go(func() { watch(ctx, t, p.sighting, begin[t.Name].raise) })
+	}
+	if c.Metrics != nil {
+		wg.Go(func() { c.Metrics.run(ctx, p.measurement) })
 	}
 	for _, pr := range c.Probes {
 		wg.Go(func() {

@@ -23,6 +23,9 @@ func (s *source) decode(n ast.Node, v reflect.Value, path string) {
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
+		if v.IsNil() { // it has no default
+			v.Set(reflect.New(v.Type().Elem()))
+		}
 		s.decode(n, v.Elem(), path)
 	case reflect.Struct:
 		s.decodeStruct(n, v, path)
@@ -34,6 +37,8 @@ func (s *source) decode(n ast.Node, v reflect.Value, path string) {
 		s.decodeString(n, v, path)
 	case reflect.Int:
 		s.decodeInt(n, v, path)
+	case reflect.Float64:
+		s.decodeFloat(n, v, path)
 	case reflect.Bool:
 		s.decodeBool(n, v, path)
 	default:

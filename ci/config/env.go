@@ -73,6 +73,10 @@ type Env struct {
 	// Probe is the traffic with which a run proves that no request was lost.
 	Probe Probe `yaml:"probe" json:"probe"`
 
+	// Metrics are questions to Prometheus, asked while the new version bakes. Nil:
+	// none.
+	Metrics *Metrics `yaml:"metrics,omitempty" json:"metrics,omitempty"`
+
 	// Switch says how the Service is led to the new colour.
 	Switch Switch `yaml:"switch" json:"switch"`
 
@@ -255,6 +259,36 @@ type ProbeWrite struct {
 	// Body is what is posted, as JSON; {n} counts the requests and {nonce} is
 	// drawn for each.
 	Body string `yaml:"body" json:"body"`
+}
+
+// Metrics are questions to Prometheus, asked from inside the cluster. Answers count
+// from one interval after the switch to the end of bake, and each query needs one.
+type Metrics struct {
+	// Prometheus is the address of its HTTP API as the cluster's pods reach it, such
+	// as http://prometheus.monitoring:9090.
+	Prometheus string `yaml:"prometheus" json:"prometheus"`
+	// Interval lies between two askings of a query. Default 10s.
+	Interval time.Duration `yaml:"interval" json:"interval"`
+	// Queries are what is asked, by a name for the report.
+	Queries map[string]Query `yaml:"queries" json:"queries"`
+}
+
+// Query is one question in PromQL and what its answers may be. Where an answer has
+// several series, each of them counts.
+type Query struct {
+	// Query is the expression; ${app}, ${namespace}, ${colour}, ${release} and
+	// ${version} in it stand for the new version's.
+	Query string `yaml:"query" json:"query"`
+	// Min is the least that an answer may be. Default: no bound.
+	Min *float64 `yaml:"min,omitempty" json:"min,omitempty"`
+	// Max is the most that an answer may be. Default: no bound.
+	Max *float64 `yaml:"max,omitempty" json:"max,omitempty"`
+	// Tolerate is how many answers may be out of bounds before the run is rolled
+	// back. Default: none.
+	Tolerate int `yaml:"tolerate,omitempty" json:"tolerate,omitempty"`
+	// NoData says what it counts as when Prometheus has no value, or does not answer:
+	// fail, as if it were out of bounds, or pass. Default: fail.
+	NoData string `yaml:"noData,omitempty" json:"noData,omitempty"`
 }
 
 // Switch says how the Service is led to the new colour.

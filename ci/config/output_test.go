@@ -70,6 +70,19 @@ probe:
   versionHeader: Notes-Version
   samples: 100
   tolerate: 2
+metrics:
+  prometheus: http://prometheus.monitoring:9090
+  interval: 30s
+  queries:
+    errors:
+      query: "sum(rate(errors[1m]))"
+      max: 0.01
+      tolerate: 2
+      noData: pass
+    served:
+      query: rate_served
+      min: -1.5
+      max: 2e+09
 switch:
   overlap: 1m
 bake:

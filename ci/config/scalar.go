@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -35,6 +36,19 @@ func (s *source) decodeInt(n ast.Node, v reflect.Value, path string) {
 		s.reject(path, "%s can be misread; write %d", text, number)
 	default:
 		v.SetInt(int64(number))
+	}
+}
+
+func (s *source) decodeFloat(n ast.Node, v reflect.Value, path string) {
+	text, quoted, ok := scalar(n)
+	number, err := strconv.ParseFloat(text, 64)
+	switch {
+	case !ok || err != nil || math.IsNaN(number) || math.IsInf(number, 0):
+		s.mismatch(n, path, "a number")
+	case quoted:
+		s.reject(path, "%q is text, not a number; remove the quotes", text)
+	default:
+		v.SetFloat(number)
 	}
 }
 

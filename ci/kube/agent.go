@@ -70,7 +70,7 @@ func (c *Cluster) startFollowing(uid types.UID) bool {
 	if c.seen.of == uid {
 		return false
 	}
-	c.seen = sightings{of: uid, last: map[string]agent.Sighting{}, seconds: map[string][]probe.Second{}}
+	c.seen = sightings{of: uid, last: map[string]agent.Sighting{}, seconds: map[string][]probe.Second{}, measured: map[string][]agent.Measurement{}}
 	return true
 }
 
@@ -148,14 +148,16 @@ func (c *Cluster) readAgent(ctx context.Context, name string, uid types.UID) {
 	}
 }
 
-// sightings is what the agent told: the newest about each target, and every
-// second of each prober.
+// sightings is what the agent told: the newest about each target, every second of
+// each prober, and every answer of Prometheus.
 type sightings struct {
 	of      types.UID // the agent's pod
 	clock   time.Time
 	last    map[string]agent.Sighting
 	seconds map[string][]probe.Second
-	broken  string
+	// measured is in the order of its times, for each metric.
+	measured map[string][]agent.Measurement
+	broken   string
 }
 
 // add takes one line. A log that is read once more begins from its start.
@@ -166,6 +168,12 @@ func (s *sightings) add(line agent.Line) {
 		}
 		if !seen.At.Before(s.last[seen.Target].At) {
 			s.last[seen.Target] = *seen
+		}
+	}
+	if m := line.Measurement; m != nil {
+		all := s.measured[m.Metric]
+		if n := len(all); n == 0 || m.At.After(all[n-1].At) {
+			s.measured[m.Metric] = append(all, *m)
 		}
 	}
 	if line.Probe == "" {
@@ -250,6 +258,13 @@ func (c *Cluster) Series(target string) []probe.Second {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.seen.seconds[target])
+}
+
+// Measured implements rollout.Agent.
+func (c *Cluster) Measured(metric string) []agent.Measurement {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.seen.measured[metric])
 }
 
 func (c *Cluster) sighting(target string) agent.Sighting {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ func AgentPod(rec *release.Record, lifetime time.Duration) *corev1.Pod {
 		lookArgs(r, "preview", names.Preview()),
 		lookArgs(r, "live", names.Live()),
 		probeArgs(r),
+		metricsArgs(rec),
 		guardArgs(rec),
 	))
 	// A prober that is starved reports requests as late that were not.
@@ -72,6 +74,22 @@ func probeArgs(r release.Release) []string {
 		add("timeout", p.Timeout.String())
 	}
 	add("version-header", p.VersionHeader)
+	return args
+}
+
+// metricsArgs are the questions to Prometheus, about this release.
+func metricsArgs(rec *release.Record) []string {
+	m := rec.Release.Env.Metrics
+	if m == nil {
+		return nil
+	}
+	env := rec.Release.Env
+	known := strings.NewReplacer("${app}", env.App, "${namespace}", env.Namespace, "${colour}", string(rec.Colour),
+		"${release}", rec.Release.ID, "${version}", rec.Release.Version)
+	args := []string{"--prometheus=" + literal(m.Prometheus), "--interval=" + m.Interval.String()}
+	for _, name := range slices.Sorted(maps.Keys(m.Queries)) {
+		args = append(args, "--query="+name+"="+literal(known.Replace(m.Queries[name].Query)))
+	}
 	return args
 }
 

@@ -54,6 +54,17 @@ func TestWhatIsNotConfiguredIsLeftToTheProbersDefaults(t *testing.T) {
 	}, AgentPod(rec, time.Minute).Spec.Containers[0].Args)
 }
 
+func TestPrometheusIsAskedAboutTheNewVersion(t *testing.T) {
+	rec := atWork()
+	rec.Release.Env.Metrics = &config.Metrics{Prometheus: "http://prometheus:9090", Interval: time.Minute, Queries: map[string]config.Query{
+		"b": {Query: `up{pod=~"${app}-${colour}-.*$",ns="${namespace}"}`}, "a": {Query: "info{release=\"${release}\",version=\"${version}\"}"},
+	}}
+	args := AgentPod(rec, time.Minute).Spec.Containers[0].Args
+	r := rec.Release
+	require.Subset(t, args, []string{"--prometheus=http://prometheus:9090", "--interval=1m0s",
+		`--query=a=info{release="` + r.ID + `",version="` + r.Version + `"}`, `--query=b=up{pod=~"notes-green-.*$$",ns="notes-prod"}`})
+}
+
 func TestOnAFirstReleaseTheGuardKnowsNoWayBack(t *testing.T) {
 	rec := atWork()
 	rec.Previous, rec.PreviousColour = nil, release.None

@@ -163,6 +163,35 @@ type Test struct {
 	Output string `json:"output,omitempty"`
 }
 
+// Metric is what Prometheus answered to a query while the release baked.
+type Metric struct {
+	Name string `json:"name"`
+	// Answers is how many there were, NoData how many of them without a value,
+	// Breaches how many out of bounds.
+	Answers  int `json:"answers"`
+	NoData   int `json:"no_data,omitempty"`
+	Breaches int `json:"breaches,omitempty"`
+	// Least and Most are the bounds of all values; without a value they mean nothing.
+	Least float64 `json:"least"`
+	Most  float64 `json:"most"`
+}
+
+// String says what was measured in a few words.
+func (m Metric) String() string {
+	text := fmt.Sprintf("was %.4g", m.Least)
+	switch {
+	case m.Answers == m.NoData:
+		text = "had no value"
+	case m.Least != m.Most:
+		text += fmt.Sprintf(" to %.4g", m.Most)
+	}
+	text += fmt.Sprintf(" in %d answers", m.Answers)
+	if m.Breaches > 0 {
+		text += fmt.Sprintf(", %d out of bounds", m.Breaches)
+	}
+	return text
+}
+
 // Seconds returns how long the step took, 0 while it has not ended.
 func (s Step) Seconds() float64 {
 	if s.Started == nil || s.Ended == nil {
@@ -224,6 +253,8 @@ type Record struct {
 	// Baseline is what the prober saw until the switch of a version that was deployed
 	// away from because it was broken.
 	Baseline *probe.Count `json:"baseline,omitempty"`
+	// Metrics are what Prometheus answered since the switch.
+	Metrics []Metric `json:"metrics,omitempty"`
 	// Guard is what the agent did while nobody else was at work.
 	Guard *GuardReport `json:"guard,omitempty"`
 

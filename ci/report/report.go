@@ -27,6 +27,9 @@ func Text(rec *release.Record) string {
 	if rec.Probe != nil {
 		fmt.Fprintf(&b, "  requests     %s\n", Requests(rec.Probe))
 	}
+	for _, m := range rec.Metrics {
+		fmt.Fprintf(&b, "  metric       %s %s\n", m.Name, m)
+	}
 	if bad, had := rec.OnBad(); had {
 		fmt.Fprintf(&b, "  on bad       version %s had users for %.1f s\n", rec.Release.Version, bad.Seconds())
 	}

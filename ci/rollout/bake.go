@@ -24,7 +24,11 @@ func (d *Deployer) bake(ctx context.Context, rec *release.Record) error {
 		if err := d.tooSlow(rec, t); err != nil {
 			return false, err
 		}
-		return t.Watched >= watched && t.Verdict(env.Probe.Samples, borne) == nil, nil
+		measured, err := d.measure(rec)
+		if err != nil {
+			return false, err
+		}
+		return t.Watched >= watched && measured && t.Verdict(env.Probe.Samples, borne) == nil, nil
 	})
 	if err != nil {
 		return fmt.Errorf("since the switch, %w", err)
@@ -32,7 +36,7 @@ func (d *Deployer) bake(ctx context.Context, rec *release.Record) error {
 	if err := d.stillLeads(ctx, rec); err != nil {
 		return err
 	}
-	note(rec, "bake", "watched for %d s: %s", rec.Probe.Watched, lost(rec.Probe))
+	note(rec, "bake", "watched for %d s: %s%s", rec.Probe.Watched, lost(rec.Probe), metrics(rec.Metrics))
 	return nil
 }
 

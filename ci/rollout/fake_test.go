@@ -61,6 +61,8 @@ type world struct {
 	// target whose Job is there.
 	smokes map[string]string
 	smoke  string
+	// measured is what Prometheus answered.
+	measured map[string][]agent.Measurement
 	// inspected is what could stop a run.
 	inspected plan.Inspected
 	// unheld is how many pods end first that hold none of the prober's kept
@@ -147,7 +149,7 @@ type session struct {
 	revision int // of the record as this process knows it
 	// follows is the run whose agent this process listens to.
 	follows string
-	events   []Event
+	events  []Event
 }
 
 var (
@@ -597,6 +599,11 @@ func (s *session) Series(string) []probe.Second {
 		return s.seconds
 	}
 	return []probe.Second{{At: s.clock, Count: probe.Count{OK: 1000, Failed: s.lost}}}
+}
+
+// Measured is asked in the midst of WaitProbe, too.
+func (s *session) Measured(metric string) []agent.Measurement {
+	return slices.Clone(s.measured[metric])
 }
 
 func (s *session) Guarded(ctx context.Context, run string) (report *release.GuardReport, err error) {

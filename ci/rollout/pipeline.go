@@ -126,6 +126,8 @@ type Agent interface {
 	WaitProbe(ctx context.Context, target string, since time.Time, enough func(probe.Tally) (bool, error)) error
 	// Series returns every second that the target's prober saw.
 	Series(target string) []probe.Second
+	// Measured returns every answer of Prometheus about a metric.
+	Measured(metric string) []agent.Measurement
 	StopAgent(ctx context.Context) error
 	// Guarded returns what the agent did for the run when nobody else was there,
 	// nil if nothing.

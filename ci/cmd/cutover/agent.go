@@ -52,6 +52,8 @@ type watchOptions struct {
 	targets, probes []string
 	load            probe.Config
 	write, slow     probe.Request
+	metrics         agent.Metrics
+	queries         []string
 
 	guard            bool
 	namespace, app   string
@@ -71,6 +73,9 @@ func (o *watchOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.slow.Path, "slow", "", "path of a request that takes long; without it there is none")
 	f.DurationVar(&o.load.Timeout, "timeout", 5*time.Second, "limit for one request")
 	f.StringVar(&o.load.VersionHeader, "version-header", "", "response header that tells the version")
+	f.StringVar(&o.metrics.URL, "prometheus", "", "address of Prometheus; without it nothing is measured")
+	f.DurationVar(&o.metrics.Interval, "interval", 10*time.Second, "time between two askings of a query")
+	f.StringArrayVar(&o.queries, "query", nil, "NAME=EXPRESSION in PromQL to ask; may be repeated")
 	f.BoolVar(&o.guard, "guard", false, "switch back when the run has died and requests are lost; needs --run, --namespace, --app, --colour and the probe live")
 	f.StringVar(&o.namespace, "namespace", "", "the application's namespace")
 	f.StringVar(&o.app, "app", "", "the application's name")
@@ -104,6 +109,17 @@ func (o *watchOptions) config() (agent.Config, error) {
 		load := o.load
 		load.URL = url
 		c.Probes = append(c.Probes, agent.Probe{Name: name, Config: load})
+	}
+	if o.metrics.URL != "" {
+		o.metrics.Queries = map[string]string{}
+		for _, q := range o.queries {
+			name, expr, ok := strings.Cut(q, "=")
+			if !ok {
+				return c, usageError{fmt.Errorf("--query=%s: want NAME=EXPRESSION", q)}
+			}
+			o.metrics.Queries[name] = expr
+		}
+		c.Metrics = &o.metrics
 	}
 	if !o.guard {
 		return c, nil
