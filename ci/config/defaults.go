@@ -20,8 +20,8 @@ func defaults() *Env {
 		Verify:     Verify{Answers: 20, Timeout: time.Minute, Drain: true},
 		Smoke:      &Smoke{Timeout: 2 * time.Minute},
 		Probe:      Probe{Rate: 20, Write: &ProbeWrite{}, Timeout: 5 * time.Second, Samples: 20},
-		Metrics:    &Metrics{Interval: 10 * time.Second},
-		Bake:       Bake{For: 30 * time.Second},
+		Metrics:    &Metrics{},
+		Bake:       Bake{For: 30 * time.Second, Interval: 10 * time.Second},
 		Shutdown:   Shutdown{Sleep: 5 * time.Second, Grace: 45 * time.Second},
 	}
 }

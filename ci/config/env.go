@@ -73,8 +73,7 @@ type Env struct {
 	// Probe is the traffic with which a run proves that no request was lost.
 	Probe Probe `yaml:"probe" json:"probe"`
 
-	// Metrics are questions to Prometheus, asked while the new version bakes. Nil:
-	// none.
+	// Metrics says where metrics are. Nil: nowhere.
 	Metrics *Metrics `yaml:"metrics,omitempty" json:"metrics,omitempty"`
 
 	// Switch says how the Service is led to the new colour.
@@ -261,24 +260,19 @@ type ProbeWrite struct {
 	Body string `yaml:"body" json:"body"`
 }
 
-// Metrics are questions to Prometheus, asked from inside the cluster. Answers count
-// from one interval after the switch to the end of bake, and each query needs one.
+// Metrics says where metrics are.
 type Metrics struct {
 	// Prometheus is the address of its HTTP API as the cluster's pods reach it, such
 	// as http://prometheus.monitoring:9090.
 	Prometheus string `yaml:"prometheus" json:"prometheus"`
-	// Interval lies between two askings of a query. Default 10s.
-	Interval time.Duration `yaml:"interval" json:"interval"`
-	// Queries are what is asked, by a name for the report.
-	Queries map[string]Query `yaml:"queries" json:"queries"`
 }
 
-// Query is one question in PromQL and what its answers may be. Where an answer has
-// several series, each of them counts.
+// Query is one question to Prometheus and what its answers may be. Where an answer
+// has several series, each of them counts.
 type Query struct {
-	// Query is the expression; ${app}, ${namespace}, ${colour}, ${release} and
+	// PromQL is the expression; ${app}, ${namespace}, ${colour}, ${release} and
 	// ${version} in it stand for the new version's.
-	Query string `yaml:"query" json:"query"`
+	PromQL string `yaml:"promql" json:"promql"`
 	// Min is the least that an answer may be. Default: no bound.
 	Min *float64 `yaml:"min,omitempty" json:"min,omitempty"`
 	// Max is the most that an answer may be. Default: no bound.
@@ -303,6 +297,12 @@ type Bake struct {
 	// For is how long the prober has to have watched it; seconds in which nobody
 	// watched do not count. Default 30s.
 	For time.Duration `yaml:"for" json:"for"`
+	// Queries are asked of metrics.prometheus, by a name for the report, from inside
+	// the cluster. Answers count from one interval after the switch on, and each query
+	// needs one. Default: none.
+	Queries map[string]Query `yaml:"queries,omitempty" json:"queries,omitempty"`
+	// Interval lies between two askings of a query. Default 10s.
+	Interval time.Duration `yaml:"interval" json:"interval"`
 }
 
 // Shutdown says how a pod is taken away.

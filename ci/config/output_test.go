@@ -72,21 +72,21 @@ probe:
   tolerate: 2
 metrics:
   prometheus: http://prometheus.monitoring:9090
-  interval: 30s
-  queries:
-    errors:
-      query: "sum(rate(errors[1m]))"
-      max: 0.01
-      tolerate: 2
-      noData: pass
-    served:
-      query: rate_served
-      min: -1.5
-      max: 2e+09
 switch:
   overlap: 1m
 bake:
   for: 10m
+  queries:
+    errors:
+      promql: "sum(rate(errors[1m]))"
+      max: 0.01
+      tolerate: 2
+      noData: pass
+    served:
+      promql: rate_served
+      min: -1.5
+      max: 2e+09
+  interval: 30s
 shutdown:
   sleep: 10s
   grace: 1m

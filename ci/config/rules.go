@@ -51,8 +51,9 @@ func (s *source) check(e *Env) {
 	}
 	s.checkProbe(e.Probe)
 	if e.Metrics != nil {
-		s.checkMetrics(e)
+		s.checkMetrics(e.Metrics)
 	}
+	s.checkQueries(e.Bake)
 	s.checkTimes(e)
 }
 
@@ -85,11 +86,11 @@ func (s *source) checkMissing(e *Env) {
 	if e.Probe.Write != nil {
 		required = append(required, "probe.write.post", "probe.write.body")
 	}
-	if e.Metrics != nil {
-		required = append(required, "metrics.prometheus", "metrics.queries")
-		for _, name := range slices.Sorted(maps.Keys(e.Metrics.Queries)) {
-			required = append(required, join("metrics.queries", join(name, "query")))
-		}
+	if e.Metrics != nil || len(e.Bake.Queries) > 0 {
+		required = append(required, "metrics.prometheus")
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Bake.Queries)) {
+		required = append(required, join("bake.queries", join(name, "promql")))
 	}
 	missing := map[place][]string{} // by the map that lacks them
 	for _, path := range required {
@@ -222,16 +223,19 @@ func (s *source) checkSmoke(smoke *Smoke) {
 // placeholder matches what a query may leave to the run.
 var placeholder = regexp.MustCompile(`\$\{([^}]*)\}?`)
 
-func (s *source) checkMetrics(e *Env) {
-	m := e.Metrics
+func (s *source) checkMetrics(m *Metrics) {
 	at, err := url.Parse(m.Prometheus)
 	s.want(err == nil && (at.Scheme == "http" || at.Scheme == "https") && at.Hostname() != "" && at.User == nil && at.RawQuery == "",
 		"metrics.prometheus", "%q is not an address such as http://prometheus.monitoring:9090", m.Prometheus)
-	s.wantPositive(m.Interval, "metrics.interval")
-	s.want(m.Interval <= e.Bake.For, "metrics.interval", "%s is more than bake.for, which is %s: there would be no answer to judge by", short(m.Interval), short(e.Bake.For))
-	s.want(len(m.Queries) > 0, "metrics.queries", "has no query")
-	for _, name := range slices.Sorted(maps.Keys(m.Queries)) {
-		q, path := m.Queries[name], join("metrics.queries", name)
+}
+
+func (s *source) checkQueries(b Bake) {
+	s.wantPositive(b.Interval, "bake.interval")
+	if len(b.Queries) > 0 {
+		s.want(b.Interval <= b.For, "bake.interval", "%s is more than bake.for, which is %s: there would be no answer to judge by", short(b.Interval), short(b.For))
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.Queries)) {
+		q, path := b.Queries[name], join("bake.queries", name)
 		if !label.MatchString(name) {
 			s.rejectAt(s.keyPlace(path), path, "%q is not a name of lower-case letters, digits and dashes", name)
 		}
@@ -239,8 +243,8 @@ func (s *source) checkMetrics(e *Env) {
 		s.want(q.Min == nil || q.Max == nil || *q.Min <= *q.Max, join(path, "min"), "is more than max")
 		s.wantBetween(q.Tolerate, 0, 1000, join(path, "tolerate"))
 		s.want(q.NoData == "" || q.NoData == "fail" || q.NoData == "pass", join(path, "noData"), `%q is neither "fail" nor "pass"`, q.NoData)
-		for _, found := range placeholder.FindAllStringSubmatch(q.Query, -1) {
-			s.want(slices.Contains(Placeholders, found[1]) && strings.HasSuffix(found[0], "}"), join(path, "query"),
+		for _, found := range placeholder.FindAllStringSubmatch(q.PromQL, -1) {
+			s.want(slices.Contains(Placeholders, found[1]) && strings.HasSuffix(found[0], "}"), join(path, "promql"),
 				"%s stands for nothing; there are ${%s}", found[0], strings.Join(Placeholders, "}, ${"))
 		}
 	}

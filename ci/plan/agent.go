@@ -79,16 +79,15 @@ func probeArgs(r release.Release) []string {
 
 // metricsArgs are the questions to Prometheus, about this release.
 func metricsArgs(rec *release.Record) []string {
-	m := rec.Release.Env.Metrics
-	if m == nil {
+	env := rec.Release.Env
+	if len(env.Bake.Queries) == 0 {
 		return nil
 	}
-	env := rec.Release.Env
 	known := strings.NewReplacer("${app}", env.App, "${namespace}", env.Namespace, "${colour}", string(rec.Colour),
 		"${release}", rec.Release.ID, "${version}", rec.Release.Version)
-	args := []string{"--prometheus=" + literal(m.Prometheus), "--interval=" + m.Interval.String()}
-	for _, name := range slices.Sorted(maps.Keys(m.Queries)) {
-		args = append(args, "--query="+name+"="+literal(known.Replace(m.Queries[name].Query)))
+	args := []string{"--prometheus=" + literal(env.Metrics.Prometheus), "--interval=" + env.Bake.Interval.String()}
+	for _, name := range slices.Sorted(maps.Keys(env.Bake.Queries)) {
+		args = append(args, "--query="+name+"="+literal(known.Replace(env.Bake.Queries[name].PromQL)))
 	}
 	return args
 }

@@ -56,8 +56,9 @@ func TestWhatIsNotConfiguredIsLeftToTheProbersDefaults(t *testing.T) {
 
 func TestPrometheusIsAskedAboutTheNewVersion(t *testing.T) {
 	rec := atWork()
-	rec.Release.Env.Metrics = &config.Metrics{Prometheus: "http://prometheus:9090", Interval: time.Minute, Queries: map[string]config.Query{
-		"b": {Query: `up{pod=~"${app}-${colour}-.*$",ns="${namespace}"}`}, "a": {Query: "info{release=\"${release}\",version=\"${version}\"}"},
+	rec.Release.Env.Metrics = &config.Metrics{Prometheus: "http://prometheus:9090"}
+	rec.Release.Env.Bake = config.Bake{Interval: time.Minute, Queries: map[string]config.Query{
+		"b": {PromQL: `up{pod=~"${app}-${colour}-.*$",ns="${namespace}"}`}, "a": {PromQL: `info{release="${release}",version="${version}"}`},
 	}}
 	args := AgentPod(rec, time.Minute).Spec.Containers[0].Args
 	r := rec.Release

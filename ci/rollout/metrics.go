@@ -16,19 +16,16 @@ import (
 // returns whether each query has an answer, or which of them has too many that are
 // out of bounds.
 func (d *Deployer) measure(rec *release.Record) (all bool, err error) {
-	m := rec.Release.Env.Metrics
-	if m == nil {
-		return true, nil
-	}
+	b := rec.Release.Env.Bake
 	all, rec.Metrics = true, nil
-	for _, name := range slices.Sorted(maps.Keys(m.Queries)) {
+	for _, name := range slices.Sorted(maps.Keys(b.Queries)) {
 		// What was asked sooner is about what served before.
-		from := rec.Switched.Add(m.Interval)
-		got, reason := judge(m.Queries[name], since(d.Agent.Measured(name), from))
+		from := rec.Switched.Add(b.Interval)
+		got, reason := judge(b.Queries[name], since(d.Agent.Measured(name), from))
 		got.Name = name
 		rec.Metrics = append(rec.Metrics, got)
 		all = all && got.Answers > 0
-		if tolerate := m.Queries[name].Tolerate; got.Breaches > tolerate && err == nil {
+		if tolerate := b.Queries[name].Tolerate; got.Breaches > tolerate && err == nil {
 			err = fmt.Errorf("the metric %s was out of bounds: %s (%d of %d answers, %d are tolerated)", name, reason, got.Breaches, got.Answers, tolerate)
 		}
 	}

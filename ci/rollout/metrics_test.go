@@ -22,7 +22,7 @@ func measured(t *testing.T, q config.Query, answers ...agent.Measurement) (*worl
 	}
 	w.measured = map[string][]agent.Measurement{"errors": answers}
 	in := input("2")
-	in.Env.Metrics = &config.Metrics{Prometheus: "http://prometheus:9090", Interval: 10 * time.Second, Queries: map[string]config.Query{"errors": q}}
+	in.Env.Bake.Interval, in.Env.Bake.Queries = 10*time.Second, map[string]config.Query{"errors": q}
 	rec, err := w.session().deployer(in).Deploy(context.Background())
 	return w, rec, err
 }
@@ -73,7 +73,7 @@ func TestWhatWasMeasuredBeforeTheSwitchIsAboutThePreviousVersion(t *testing.T) {
 	late.At = w.clock.Add(time.Hour)
 	w.measured = map[string][]agent.Measurement{"errors": {old, late}}
 	in := input("2")
-	in.Env.Metrics = &config.Metrics{Prometheus: "http://prometheus:9090", Interval: 10 * time.Second, Queries: map[string]config.Query{"errors": {Max: new(0.01)}}}
+	in.Env.Bake.Interval, in.Env.Bake.Queries = 10*time.Second, map[string]config.Query{"errors": {Max: new(0.01)}}
 	rec, err := w.session().deployer(in).Deploy(context.Background())
 	require.NoError(t, err)
 	require.Equal(t, []release.Metric{{Name: "errors", Answers: 1}}, rec.Metrics)
