@@ -17,9 +17,10 @@ func env(context.Context) error {
 	fmt.Printf(`export PATH=%q
 export KUBECONFIG=%q
 export REGISTRY=%q
+export PROMETHEUS=%q
 export _EXPERIMENTAL_DAGGER_RUNNER_HOST=%q
 export DAGGER_NO_NAG=1
 export DO_NOT_TRACK=1
-`, in("bin")+":$PATH", in("admin.kubeconfig"), host+":5000", "unix://"+engineSocket)
+`, in("bin")+":$PATH", in("admin.kubeconfig"), host+":5000", "http://"+host+":9090", "unix://"+engineSocket)
 	return nil
 }

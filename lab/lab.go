@@ -31,6 +31,7 @@ type lab struct {
 
 	registry, etcd, apiserver, controllers, scheduler *program
 	containerd, kubelet, proxy, coredns, engine       *program
+	prometheus                                        *program
 }
 
 func open() (*lab, error) {
@@ -53,6 +54,7 @@ func at(host string) *lab {
 	l.kubelet = l.kubeletProgram()
 	l.proxy = l.proxyProgram()
 	l.coredns = l.corednsProgram()
+	l.prometheus = l.prometheusProgram()
 	l.engine = l.engineProgram()
 	return l
 }
@@ -61,7 +63,7 @@ func at(host string) *lab {
 func (l *lab) programs() []*program {
 	return []*program{
 		l.registry, l.etcd, l.apiserver, l.controllers, l.scheduler,
-		l.containerd, l.kubelet, l.proxy, l.coredns, l.engine,
+		l.containerd, l.kubelet, l.proxy, l.coredns, l.prometheus, l.engine,
 	}
 }
 
@@ -83,6 +85,7 @@ func (l *lab) configure(context.Context) (changed bool, err error) {
 		in("etc", "kubelet.yaml"):                            l.kubeletConfig(),
 		in("etc", "kube-proxy.yaml"):                         l.proxyConfig(),
 		in("etc", "Corefile"):                                l.corefile(),
+		in("etc", "prometheus.yml"):                          l.prometheusConfig(),
 		in("etc", "engine.toml"):                             engineConfig(l.host),
 		in("cni", "conf", "lab.conflist"):                    podNetwork,
 		in("etc", "certs.d", "docker.io", "hosts.toml"):      l.mirror("https://registry-1.docker.io"),

@@ -12,7 +12,7 @@ import (
 var packages = []string{
 	"ca-certificates", "conntrack", "containerd", "containernetworking-plugins",
 	"debootstrap", "dnsmasq-base", "docker-registry", "etcd-server", "ethtool",
-	"git", "iproute2", "iptables", "nftables", "runc", "socat",
+	"git", "iproute2", "iptables", "nftables", "prometheus", "runc", "socat",
 }
 
 // Debian starts the daemon of a package right after installing it, which would

@@ -43,7 +43,7 @@ func kills(t *testing.T, tr *trial.Trial) {
 }
 
 func gates(t *testing.T, tr *trial.Trial) {
-	all, err := tr.CatchAll(t.Context(), trial.Gates)
+	all, err := tr.CatchAll(t.Context(), trial.Gates(tr.Prometheus))
 	for _, caught := range all {
 		assert.NoError(t, caught.Err())
 	}

@@ -49,7 +49,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	all, err := t.CatchAll(ctx, trial.Gates)
+	all, err := t.CatchAll(ctx, trial.Gates(s.Prometheus))
 	if err := errors.Join(err, s.Keep("gates.json", all), judge(all)); err != nil {
 		return err // what was left is worth a look
 	}

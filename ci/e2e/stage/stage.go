@@ -30,6 +30,8 @@ type Stage struct {
 	Source string
 	// Kubeconfig is a file; Registry a host and port that cluster and engine reach.
 	Kubeconfig, Registry string
+	// Prometheus is the address of one that scrapes the pods, empty if there is none.
+	Prometheus string
 	// Namespace is where the application runs.
 	Namespace string
 	// Password is the database's, made up for this stage.
@@ -43,7 +45,7 @@ var Names = release.Names{App: "notes"}
 
 // Open returns the stage that KUBECONFIG and REGISTRY lead to.
 func Open(root, namespace string) (*Stage, error) {
-	s := &Stage{Root: root, Source: root, Kubeconfig: os.Getenv("KUBECONFIG"), Registry: os.Getenv("REGISTRY"), Namespace: namespace}
+	s := &Stage{Root: root, Source: root, Kubeconfig: os.Getenv("KUBECONFIG"), Registry: os.Getenv("REGISTRY"), Prometheus: os.Getenv("PROMETHEUS"), Namespace: namespace}
 	if s.Kubeconfig == "" || s.Registry == "" {
 		return nil, errors.New("KUBECONFIG and REGISTRY must say which cluster and which registry to use; `eval \"$(go run ./lab env)\"` sets them to the lab's")
 	}

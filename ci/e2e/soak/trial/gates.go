@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,8 +32,28 @@ type Bad struct {
 // smoke switches the smoke tests on.
 var smoke = []stage.Edit{{From: "# smoke:  # a suite", To: "smoke:  # a suite"}, {From: "#   package: ./smoke ", To: "  package: ./smoke "}}
 
-// Gates are the bad releases, each with its gate.
-var Gates = []Bad{
+// Gates returns the bad releases, each with its gate. Without a Prometheus none has to
+// be found by a metric.
+func Gates(prometheus string) []Bad {
+	if prometheus == "" {
+		return gates
+	}
+	return append(slices.Clip(gates), Bad{
+		Fault: "sluggish", Gate: "metrics", Steps: []string{"bake"}, Says: "the metric latency was out of bounds",
+		Edits: []stage.Edit{
+			{From: "# metrics:  # where", To: "metrics:  # where"},
+			{From: "#   prometheus: http://prometheus.monitoring:9090 ", To: "  prometheus: " + prometheus + " "},
+			{From: "  for: 5s", To: "  for: 60s"},
+			{From: "  # interval: 10s ", To: "  interval: 2s "},
+			{From: "  # queries:  ", To: "  queries: {latency: {promql: '" + latency + "', max: 0.4}} #"},
+		},
+	})
+}
+
+// latency is the median of what the new version's answers take, in seconds.
+const latency = `histogram_quantile(0.5, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="${namespace}",pod=~"${app}-${colour}-.*",route="GET /notes"}[10s])))`
+
+var gates = []Bad{
 	{Fault: "never-ready", Gate: "raise", Steps: []string{"raise"}, Says: "0 of 3 pods are ready"},
 	{Fault: "crash", Gate: "crash watch", Steps: []string{"raise", "verify", "switch", "verify-live", "bake"}, Says: "crashed: Error (exit code 1)",
 		// The drain test and the prober, which may see it sooner, are to say nothing.
@@ -76,7 +97,7 @@ func (t *Trial) Catch(ctx context.Context, load *stage.Load, b Bad) (Caught, err
 	if err != nil {
 		return got, err
 	}
-	flag, err := t.Variant("gate-"+b.Fault, b.Edits...)
+	flag, err := t.Variant(strings.ReplaceAll("gate-"+b.Gate+"-"+b.Fault, " ", "-"), b.Edits...)
 	if err != nil {
 		return got, err
 	}
