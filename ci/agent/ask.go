@@ -85,7 +85,7 @@ func measure(ctx context.Context, server prometheus.API, expr string) Measuremen
 	got := Measurement{At: time.Now().UTC()}
 	ctx, cancel := context.WithTimeout(ctx, answering)
 	defer cancel()
-	answer, _, err := server.Query(ctx, expr, time.Time{}) // no time: its own clock's
+	answer, _, _, err := server.Query(ctx, expr, time.Time{}) // no time: its own clock's
 	var values []float64
 	if err == nil {
 		values, err = valuesOf(answer)

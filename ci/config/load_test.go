@@ -45,7 +45,7 @@ func TestLeavingOutWhatHasADefaultGivesTheDefault(t *testing.T) {
 		Raise:    Raise{Timeout: 5 * time.Minute},
 		Verify:   Verify{Answers: 20, Timeout: time.Minute, Drain: true},
 		Probe:    Probe{Rate: 20, Read: "/version", Timeout: 5 * time.Second, Samples: 20},
-		Bake:     Bake{For: 30 * time.Second},
+		Bake:     Bake{For: 30 * time.Second, Interval: 10 * time.Second},
 		Shutdown: Shutdown{Sleep: 5 * time.Second, Grace: 45 * time.Second},
 	}, load(t, least))
 }

@@ -10,8 +10,17 @@ import (
 	"cutover.dev/ci/agent"
 	"cutover.dev/ci/config"
 	"cutover.dev/ci/outcome"
+	"cutover.dev/ci/plan"
 	"cutover.dev/ci/release"
 )
+
+// asking is version 2 with one query.
+func asking(q config.Query) plan.Input {
+	in := input("2")
+	in.Env.Metrics = &config.Metrics{Prometheus: "http://prometheus:9090"}
+	in.Env.Bake.Interval, in.Env.Bake.Queries = 10*time.Second, map[string]config.Query{"errors": q}
+	return in
+}
 
 // measured deploys version 2 while Prometheus answers so about "errors". Its answers
 // are later than any switch of the in-memory world.
@@ -21,9 +30,7 @@ func measured(t *testing.T, q config.Query, answers ...agent.Measurement) (*worl
 		answers[i].Metric, answers[i].At = "errors", w.clock.Add(time.Hour+time.Duration(i)*10*time.Second)
 	}
 	w.measured = map[string][]agent.Measurement{"errors": answers}
-	in := input("2")
-	in.Env.Bake.Interval, in.Env.Bake.Queries = 10*time.Second, map[string]config.Query{"errors": q}
-	rec, err := w.session().deployer(in).Deploy(context.Background())
+	rec, err := w.session().deployer(asking(q)).Deploy(context.Background())
 	return w, rec, err
 }
 
@@ -72,9 +79,7 @@ func TestWhatWasMeasuredBeforeTheSwitchIsAboutThePreviousVersion(t *testing.T) {
 	late := is(0)
 	late.At = w.clock.Add(time.Hour)
 	w.measured = map[string][]agent.Measurement{"errors": {old, late}}
-	in := input("2")
-	in.Env.Bake.Interval, in.Env.Bake.Queries = 10*time.Second, map[string]config.Query{"errors": {Max: new(0.01)}}
-	rec, err := w.session().deployer(in).Deploy(context.Background())
+	rec, err := w.session().deployer(asking(config.Query{Max: new(0.01)})).Deploy(context.Background())
 	require.NoError(t, err)
 	require.Equal(t, []release.Metric{{Name: "errors", Answers: 1}}, rec.Metrics)
 }
