@@ -58,6 +58,7 @@ var tools = []tool{
 		},
 	},
 	{title: "CoreDNS", dir: "coredns", binaries: map[string]string{"coredns": "."}},
+	{title: "targets", dir: "targets", binaries: map[string]string{"targets": "."}},
 	{title: "pause", dir: "pause", binaries: map[string]string{"pause": "."}},
 }
 

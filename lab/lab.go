@@ -31,7 +31,7 @@ type lab struct {
 
 	registry, etcd, apiserver, controllers, scheduler *program
 	containerd, kubelet, proxy, coredns, engine       *program
-	prometheus                                        *program
+	targets, prometheus                               *program
 }
 
 func open() (*lab, error) {
@@ -54,6 +54,7 @@ func at(host string) *lab {
 	l.kubelet = l.kubeletProgram()
 	l.proxy = l.proxyProgram()
 	l.coredns = l.corednsProgram()
+	l.targets = l.targetsProgram()
 	l.prometheus = l.prometheusProgram()
 	l.engine = l.engineProgram()
 	return l
@@ -63,7 +64,7 @@ func at(host string) *lab {
 func (l *lab) programs() []*program {
 	return []*program{
 		l.registry, l.etcd, l.apiserver, l.controllers, l.scheduler,
-		l.containerd, l.kubelet, l.proxy, l.coredns, l.prometheus, l.engine,
+		l.containerd, l.kubelet, l.proxy, l.coredns, l.targets, l.prometheus, l.engine,
 	}
 }
 

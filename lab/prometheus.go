@@ -11,24 +11,30 @@ func (l *lab) prometheusProgram() *program {
 			"--config.file=" + in("etc", "prometheus.yml"), "--storage.tsdb.path=" + in("prometheus"),
 			"--storage.tsdb.retention.time=1d", "--web.listen-address=:9090", "--log.level=warn",
 		},
-		files: []string{in("etc", "prometheus.yml"), in("admin.kubeconfig")},
+		files: []string{in("etc", "prometheus.yml")},
 		ports: []int{prometheusPort},
 		ready: answers("http://127.0.0.1:9090/-/ready", nil),
 	}
 }
 
-// prometheusConfig asks often, so that a deploy of a few seconds shows. Pods reach
-// the metrics of others by the path that nearly everybody uses.
+// prometheusConfig asks often, so that a deploy of a few seconds shows.
 func (l *lab) prometheusConfig() string {
 	return `global: {scrape_interval: 2s, scrape_timeout: 2s}
 scrape_configs:
 - job_name: pods
-  kubernetes_sd_configs:
-  - {role: pod, kubeconfig_file: ` + in("admin.kubeconfig") + `}
-  relabel_configs:
-  - {action: keep, source_labels: [__meta_kubernetes_pod_labelpresent_cutover_dev_serves], regex: "true"}
-  - {action: keep, source_labels: [__meta_kubernetes_pod_ready], regex: "true"}
-  - {source_labels: [__meta_kubernetes_namespace], target_label: namespace}
-  - {source_labels: [__meta_kubernetes_pod_name], target_label: pod}
+  http_sd_configs: [{url: "http://127.0.0.1:9091", refresh_interval: 1s}]
 `
+}
+
+// targetsProgram tells Prometheus which pods there are.
+func (l *lab) targetsProgram() *program {
+	pki := func(name string) string { return in("pki", name) }
+	return &program{
+		name:  "targets",
+		path:  in("bin", "targets"),
+		args:  []string{"-ca=" + pki("ca.crt"), "-cert=" + pki("admin.crt"), "-key=" + pki("admin.key")},
+		files: []string{pki("ca.crt"), pki("admin.crt"), pki("admin.key")},
+		ports: []int{9091},
+		ready: answers("http://127.0.0.1:9091", nil),
+	}
 }

@@ -49,6 +49,7 @@ func up(ctx context.Context) error {
 		{"the kubelet is healthy", l.start(l.kubelet)},
 		{"kube-proxy is healthy", l.start(l.proxy)},
 		{"CoreDNS is ready", l.start(l.coredns)},
+		{"the pods to scrape are known", l.start(l.targets)},
 		{"Prometheus is ready", l.start(l.prometheus)},
 		{"the Dagger engine listens", l.startEngine},
 		{"the node is ready and the cluster's names resolve", l.finishCluster},
