@@ -134,7 +134,11 @@ func (t *Trial) Catch(ctx context.Context, load *stage.Load, b Bad) (Caught, err
 	if rec.SwitchedBack == nil && got.Failed > 0 {
 		got.object(fmt.Errorf("%d requests failed, though it never had users", got.Failed))
 	}
-	t.Say("%s: caught in %s by the %s; %.1f s on bad, %.1f s to come back, %d requests failed", got.Fault, got.Step, got.Gate, got.OnBad, got.Back, got.Failed)
+	users := "it never had users"
+	if rec.SwitchedBack != nil {
+		users = fmt.Sprintf("%.1f s on bad, %.1f s to come back, %d requests failed", got.OnBad, got.Back, got.Failed)
+	}
+	t.Say("%s: ended in %s, for the %s; %s", got.Fault, got.Step, got.Gate, users)
 	return got, nil
 }
 
