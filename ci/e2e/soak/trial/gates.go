@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -121,7 +122,13 @@ func (t *Trial) Catch(ctx context.Context, load *stage.Load, b Bad) (Caught, err
 	got.look(rec)
 	got.object(wrong, b.caught(call, rec), t.traceless(ctx, rec))
 
-	after := call.End.Add(time.Second)
+	// Until they have ended, its pods answer on the connections that they have.
+	if err := t.AwaitPods(ctx, func(pods []*corev1.Pod) bool {
+		return !slices.ContainsFunc(pods, func(p *corev1.Pod) bool { return p.Labels[release.LabelRelease] == rec.Release.ID })
+	}); err != nil {
+		return got, err
+	}
+	after := time.Now().Add(time.Second)
 	if err := load.Past(ctx, after.Add(time.Second)); err != nil {
 		return got, err
 	}
