@@ -23,7 +23,7 @@ func (d *Deployer) Steps() []Step {
 		{Name: "preflight", Timeout: time.Minute, Do: d.preflight, Undo: Reads()},
 		{Name: "migrate", Timeout: migrateTimeout(env), Do: d.migrate, Undo: Revert(d.forget)},
 		{Name: "raise", Timeout: env.Raise.Timeout, Do: d.watching(d.raise), Undo: Revert(d.lower)},
-		{Name: "verify", Timeout: env.Verify.Timeout + d.smokeTimeout() + env.Shutdown.Grace, Do: d.watching(d.verify), Undo: Reads()},
+		{Name: "verify", Timeout: env.Verify.Timeout + d.smokeTimeout() + drainTimeout(env), Do: d.watching(d.verify), Undo: Reads()},
 		{Name: "switch", Timeout: env.Verify.Timeout + env.Switch.Overlap, Do: d.watching(d.switchOver), Undo: Revert(d.switchBack)},
 		{Name: "verify-live", Timeout: env.Verify.Timeout + d.smokeTimeout(), Do: d.watching(d.verifyLive), Undo: Reads()},
 		{Name: "bake", Timeout: 2*env.Bake.For + env.Verify.Timeout, Do: d.watching(d.bake), Undo: Reads()},

@@ -3,7 +3,9 @@ package rollout
 import (
 	"context"
 	"fmt"
+	"time"
 
+	"cutover.dev/ci/config"
 	"cutover.dev/ci/outcome"
 	"cutover.dev/ci/probe"
 	"cutover.dev/ci/release"
@@ -53,11 +55,10 @@ func (d *Deployer) answers(ctx context.Context, rec *release.Record, step, targe
 // Service. Not one may fail: every later deploy ends all the pods of a colour.
 // Which pods the prober's kept connections lead to, nobody can see from outside;
 // a pod that ended without one of them has proved nothing about them, and the
-// next one is ended. As the connections stay where they are, one of the pods that
-// were there at first has some.
+// next one is ended.
 func (d *Deployer) drain(ctx context.Context, rec *release.Record) error {
 	seen, ended, kept := 0, 0, 0
-	for kept == 0 && ended < d.raised(rec) {
+	for kept == 0 && ended < drains {
 		t, err := d.endOne(ctx, rec)
 		if err != nil {
 			return err
@@ -69,7 +70,22 @@ func (d *Deployer) drain(ctx context.Context, rec *release.Record) error {
 		pods = fmt.Sprintf("%d pods ended, one after the other,", ended)
 	}
 	note(rec, "verify", "%s; %s under load: 0 of %d requests failed", rec.Step("verify").Note, pods, seen)
+	if kept == 0 {
+		note(rec, "verify", "%s, but no kept-alive connection was on them", rec.Step("verify").Note)
+	}
 	return nil
+}
+
+// drains is how many pods are ended at most. The prober has several connections and
+// keeps them where they are, so that the first three pods hardly ever have none.
+const drains = 3
+
+// drainTimeout bounds the drain test, where there is one.
+func drainTimeout(env config.Env) time.Duration {
+	if !env.Verify.Drain {
+		return 0
+	}
+	return drains * env.Shutdown.Grace
 }
 
 // endOne returns what the prober saw while one pod ended, with the connections
