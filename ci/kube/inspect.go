@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -33,7 +34,39 @@ func (c *Cluster) Inspect(ctx context.Context) (seen plan.Inspected, err error) 
 	if err == nil {
 		seen.LimitRanges = limits.Items
 	}
+	seen.Nodes = c.nodes(ctx)
 	return seen, nil
+}
+
+const (
+	// mostNodes and mostPods bound what is read for a piece of advice.
+	mostNodes, mostPods = 50, 2000
+)
+
+// nodes returns the nodes that take pods without tolerations, and what is free on
+// them; nil where that cannot be read in one request each.
+func (c *Cluster) nodes(ctx context.Context) (list []plan.Node) {
+	nodes, err := c.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{Limit: mostNodes})
+	if err != nil || nodes.Continue != "" {
+		return nil
+	}
+	pods, err := c.client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
+		Limit: mostPods, FieldSelector: "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed",
+	})
+	if err != nil || pods.Continue != "" {
+		return nil
+	}
+	on := map[string][]corev1.PodSpec{}
+	for _, p := range pods.Items {
+		on[p.Spec.NodeName] = append(on[p.Spec.NodeName], p.Spec)
+	}
+	for _, n := range nodes.Items {
+		closed := slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Effect != corev1.TaintEffectPreferNoSchedule })
+		if !closed && !n.Spec.Unschedulable {
+			list = append(list, plan.Node{Name: n.Name, Free: plan.Reserve(n.Status.Allocatable, on[n.Name])})
+		}
+	}
+	return list
 }
 
 // denied returns the rights that the account lacks. One request tells almost all

@@ -7,6 +7,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -14,6 +15,7 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 
 	"cutover.dev/ci/plan"
+	"cutover.dev/ci/release"
 )
 
 // account lets the API server say what the account may do: by rules, and by
@@ -77,4 +79,31 @@ func TestQuotasThatMayNotBeReadStopNothing(t *testing.T) {
 	seen, err = c.Inspect(t.Context())
 	require.NoError(t, err)
 	require.Empty(t, seen.Quotas)
+}
+
+func TestFreeOnNodesIsWhatTheirPodsHaveNotReserved(t *testing.T) {
+	node := func(name string, change func(*corev1.NodeSpec)) *corev1.Node {
+		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}, Status: corev1.NodeStatus{Allocatable: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("10")}}}
+		change(&n.Spec)
+		return n
+	}
+	on := pod("x", release.Blue, "r1", true)
+	on.Spec.NodeName = "open"
+	c, client := newFake(t, on,
+		node("open", func(s *corev1.NodeSpec) { s.Taints = []corev1.Taint{{Effect: corev1.TaintEffectPreferNoSchedule}} }),
+		node("tainted", func(s *corev1.NodeSpec) { s.Taints = []corev1.Taint{{Effect: corev1.TaintEffectNoSchedule}} }),
+		node("cordoned", func(s *corev1.NodeSpec) { s.Unschedulable = true }))
+	account(client, []authorizationv1.ResourceRule{{APIGroups: []string{"*"}, Resources: []string{"*"}, Verbs: []string{"*"}}})
+	seen, err := c.Inspect(t.Context())
+	require.NoError(t, err)
+	require.Len(t, seen.Nodes, 1)
+	require.Equal(t, "open", seen.Nodes[0].Name)
+	require.Equal(t, int64(9), seen.Nodes[0].Free.Pods().Value())
+
+	client.PrependReactor("list", "nodes", func(k8stesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "nodes"}, "", nil)
+	})
+	seen, err = c.Inspect(t.Context())
+	require.NoError(t, err)
+	require.Nil(t, seen.Nodes)
 }

@@ -36,7 +36,7 @@ func findings(in Input, seen Observed, size int) []Finding {
 
 // notes returns what a person should know and what does not speak against going
 // on.
-func notes(in Input, seen Observed) []string {
+func notes(in Input, seen Observed, size int) []string {
 	var out []string
 	if live := seen.Live(); live != nil && in.Restore == nil {
 		if text, _ := order(in.Ancestry, *live, candidate(in)); text != "" {
@@ -47,6 +47,9 @@ func notes(in Input, seen Observed) []string {
 		if r.advisory() {
 			out = append(out, fmt.Sprintf("the account may not %s: what depends on it was not looked at", r))
 		}
+	}
+	if text := roomNote(in, seen.Nodes, size); text != "" {
+		out = append(out, text)
 	}
 	for flag, why := range in.Reasons() {
 		out = append(out, "--"+flag+": "+why)

@@ -85,6 +85,16 @@ type Inspected struct {
 	// Quotas and LimitRanges are the namespace's.
 	Quotas      []corev1.ResourceQuota
 	LimitRanges []corev1.LimitRange
+	// Nodes are those that take pods without tolerations. Nil: they could not be read,
+	// or are too many to look at.
+	Nodes []Node
+}
+
+// Node is a node of the cluster.
+type Node struct {
+	Name string
+	// Free is what its pods have not reserved, the number of pods included.
+	Free corev1.ResourceList
 }
 
 // LiveColour returns the colour that the live Service selects, None when there
@@ -167,7 +177,7 @@ func Make(in Input, seen Observed) Plan {
 		p.Action = Nothing
 		p.Colour = p.PreviousColour
 	} else {
-		p.Notes = notes(in, seen)
+		p.Notes = notes(in, seen, p.Replicas)
 	}
 	p.Hash = hash(p, in)
 	return p

@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -131,4 +133,85 @@ func outside(item corev1.LimitRangeItem, r corev1.ResourceRequirements, tell fun
 			tell(name, request, item.Min[name], "at least")
 		}
 	}
+}
+
+// roomNote says how many of the new colour's pods have no node to go to, empty when
+// all have or nobody knows. It is advice: pods may leave, and nodes may come.
+func roomNote(in Input, nodes []Node, size int) string {
+	if len(nodes) == 0 {
+		return ""
+	}
+	if in.Env.Verify.Drain {
+		size++
+	}
+	need := request(podSpec(candidate(in)))
+	placed := 0
+	for _, n := range nodes {
+		for free := n.Free.DeepCopy(); placed < size && take(free, need); placed++ {
+		}
+	}
+	if placed == size {
+		return ""
+	}
+	return fmt.Sprintf("the nodes have room for %d of the new colour's %d pods at the moment (each reserves %s); the others wait until something leaves or a node comes",
+		placed, size, amounts(need))
+}
+
+// request is what the scheduler reserves for a pod.
+func request(spec corev1.PodSpec) corev1.ResourceList {
+	total := corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(1, resource.DecimalSI)}
+	for _, c := range spec.Containers {
+		for name, q := range c.Resources.Limits {
+			if _, requested := c.Resources.Requests[name]; !requested {
+				sum(total, name, q)
+			}
+		}
+		for name, q := range c.Resources.Requests {
+			sum(total, name, q)
+		}
+	}
+	return total
+}
+
+// take takes need out of free and reports whether there was so much of everything.
+func take(free, need corev1.ResourceList) bool {
+	for name, q := range need {
+		if has := free[name]; has.Cmp(q) < 0 {
+			return false
+		}
+	}
+	for name, q := range need {
+		rest := free[name]
+		rest.Sub(q)
+		free[name] = rest
+	}
+	return true
+}
+
+// amounts lists what is reserved, without the count of pods.
+func amounts(list corev1.ResourceList) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(list)) {
+		if name != corev1.ResourcePods {
+			q := list[name]
+			parts = append(parts, q.String()+" of "+string(name))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Reserve returns what is left of allocatable once the pods have theirs.
+func Reserve(allocatable corev1.ResourceList, pods []corev1.PodSpec) corev1.ResourceList {
+	free := allocatable.DeepCopy()
+	for _, spec := range pods {
+		for name, q := range request(spec) {
+			rest := free[name]
+			rest.Sub(q)
+			free[name] = rest
+		}
+	}
+	return free
 }

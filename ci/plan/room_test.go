@@ -81,3 +81,25 @@ func TestMissingRightsAreToldAllAtOnceAndAdvisoryOnesAsNotes(t *testing.T) {
 	require.Equal(t, "the account may not get pods/log in the namespace notes-prod", p.Findings[1].What)
 	require.Contains(t, p.Notes, "the account may not list resourcequotas: what depends on it was not looked at")
 }
+
+func TestPodsWithoutANodeAreTold(t *testing.T) {
+	in := sized()
+	note := func(nodes ...Node) string { return roomNote(in, nodes, 3) }
+	// Three pods and one for the drain test, each of 100m and, by its limit, 128Mi.
+	require.Empty(t, note(), "nobody knows")
+	require.Empty(t, note(Node{Free: list("cpu", "300m", "memory", "1Gi", "pods", "9")}, Node{Free: list("cpu", "100m", "memory", "128Mi", "pods", "1")}))
+	require.Equal(t, "the nodes have room for 3 of the new colour's 4 pods at the moment (each reserves 100m of cpu, 128Mi of memory); the others wait until something leaves or a node comes",
+		note(Node{Free: list("cpu", "300m", "memory", "1Gi", "pods", "9")}, Node{Free: list("cpu", "99m", "memory", "1Gi", "pods", "9")}))
+	require.Contains(t, note(Node{Free: list("cpu", "9", "memory", "9Gi", "pods", "2")}), "room for 2 of")
+	in.Env.Resources = config.Resources{}
+	require.Contains(t, note(Node{Free: list("pods", "0")}), "room for 0 of the new colour's 4 pods at the moment (each reserves nothing)")
+}
+
+func TestReservedIsWhatIsRequestedOrElseTheLimit(t *testing.T) {
+	container := corev1.Container{Resources: corev1.ResourceRequirements{Requests: list("cpu", "1"), Limits: list("cpu", "2", "memory", "1Gi")}}
+	free := Reserve(list("cpu", "4", "memory", "4Gi", "pods", "10"), []corev1.PodSpec{{Containers: []corev1.Container{container}}, {Containers: []corev1.Container{container, container}}})
+	for name, want := range list("cpu", "1", "memory", "1Gi", "pods", "8") {
+		has := free[name]
+		require.Zero(t, want.Cmp(has), "%s: %s", name, has.String())
+	}
+}
