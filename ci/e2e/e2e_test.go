@@ -83,7 +83,7 @@ func call(t *testing.T, s *stage.Stage, args ...string) stage.Call {
 
 // secrets are the values that must never be printed, by what they are.
 func secrets(t *testing.T, s *stage.Stage) map[string]string {
-	config, err := clientcmd.LoadFromFile(s.Kubeconfig)
+	config, err := clientcmd.LoadFromFile(s.Account())
 	require.NoError(t, err)
 	all := map[string]string{"the database's password": s.Password}
 	for name, user := range config.AuthInfos {

@@ -25,7 +25,7 @@ func TestMistakesChangeNothingAndSayWhatToType(t *testing.T) {
 	head := headVersion(t, s)
 
 	elsewhere := filepath.Join(t.TempDir(), "kubeconfig")
-	kubeconfig, err := os.ReadFile(s.Kubeconfig)
+	kubeconfig, err := os.ReadFile(s.Account())
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(elsewhere, unreachable(t, kubeconfig), 0o600))
 	absent := "--image=" + s.Registry + "/notes@sha256:" + strings.Repeat("0123456789abcdef", 4)

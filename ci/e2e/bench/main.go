@@ -191,7 +191,7 @@ func (b *bench) times(ctx context.Context, r *report) error {
 
 // requests counts those of one deploy at each size, from that size to the same.
 func (b *bench) requests(ctx context.Context, r *report) error {
-	c, err := newCounter(b.Kubeconfig, filepath.Join(b.dir, "kubeconfig"))
+	c, err := newCounter(b.Account(), filepath.Join(b.dir, "kubeconfig"))
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (s *Stage) daggerArgs(args []string) []string {
 func (s *Stage) repository() string { return s.Registry + "/notes" }
 
 // Cluster returns the flags that lead a function to the stage's cluster.
-func (s *Stage) Cluster() []string { return []string{"--kubeconfig=file://" + s.Kubeconfig} }
+func (s *Stage) Cluster() []string { return []string{"--kubeconfig=file://" + s.Account()} }
 
 // Secrets returns the flag with the stage's secrets.
 func (s *Stage) Secrets() []string { return []string{"--secrets=file://" + s.secretsFile()} }
@@ -110,7 +110,7 @@ func (s *Stage) Build(ctx context.Context) error {
 // Cutover starts cutover's own program, which Build made, with a command that
 // acts on the stage. Later flags win over those that it gets anyway.
 func (s *Stage) Cutover(ctx context.Context, command string, more ...string) (*Process, error) {
-	args := []string{command, "--dir=" + s.Source, "--env=dev", "--repository=" + s.repository(), "--kubeconfig=" + s.Kubeconfig}
+	args := []string{command, "--dir=" + s.Source, "--env=dev", "--repository=" + s.repository(), "--kubeconfig=" + s.Account()}
 	return start(ctx, s.Root, nil, s.program(), append(args, more...)...)
 }
 

@@ -28,7 +28,7 @@ type Stage struct {
 	Root string
 	// Source is the application's repository: Root itself, or what Copy made.
 	Source string
-	// Kubeconfig is a file; Registry a host and port that cluster and engine reach.
+	// Kubeconfig is a file, whose user sets the stage up; Registry a host and port that cluster and engine reach.
 	Kubeconfig, Registry string
 	// Prometheus is the address of one that scrapes the pods, empty if there is none.
 	Prometheus string
@@ -58,13 +58,16 @@ func Open(root, namespace string) (*Stage, error) {
 	return s, err
 }
 
-// Set makes the namespace anew, with a PostgreSQL in it, and writes the file
-// with the application's secrets.
+// Set makes the namespace anew, with a PostgreSQL in it and an account for cutover,
+// and writes the file with the application's secrets.
 func (s *Stage) Set(ctx context.Context) error {
 	if err := s.Strike(ctx); err != nil {
 		return err
 	}
 	if _, err := s.Client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.Namespace, Labels: map[string]string{labelStage: "true"}}}, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	if err := s.grant(ctx); err != nil {
 		return err
 	}
 	s.Password = "pw-" + fmt.Sprintf("%x", time.Now().UnixNano())
@@ -104,6 +107,7 @@ func (s *Stage) Clear(ctx context.Context) error {
 // Strike removes the namespace with all that is in it and waits for its end.
 func (s *Stage) Strike(ctx context.Context) error {
 	os.Remove(s.secretsFile())
+	os.Remove(s.Account())
 	found, err := s.Client.CoreV1().Namespaces().Get(ctx, s.Namespace, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil
