@@ -42,7 +42,7 @@ const answering = 10 * time.Second
 // server returns the client of the HTTP API; that asks nothing yet.
 func (m Metrics) server() (prometheus.API, error) {
 	if m.Interval <= 0 {
-		return nil, fmt.Errorf("Prometheus cannot be asked every %s", m.Interval)
+		return nil, fmt.Errorf("cannot ask Prometheus every %s", m.Interval)
 	}
 	client, err := api.NewClient(api.Config{Address: m.URL})
 	if err != nil {
