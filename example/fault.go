@@ -28,6 +28,7 @@ import (
 //	forgetful      list no notes, whatever there are
 //	two-faced      the same, but not through a preview Service
 //	sluggish       answer /notes a second late, but not through a preview Service
+//	miscount       tell Prometheus of a thousand notes for each that is created
 //	slow           answer 2 seconds late, except the probes and metrics
 //	hang           ignore SIGTERM
 //	abrupt         exit on SIGTERM at once, whatever is in flight
@@ -43,8 +44,8 @@ func startFault() error {
 	switch fault {
 	case "":
 		return nil
-	case "never-ready", "errors", "forgetful", "two-faced", "sluggish", "slow", "drops-idle":
-		// Done by withFault and idleTimeout.
+	case "never-ready", "errors", "forgetful", "two-faced", "sluggish", "slow", "drops-idle", "miscount":
+		// Done by withFault, idleTimeout and eachNote.
 	case "crash":
 		time.AfterFunc(5*time.Second, func() { os.Exit(1) })
 	case "wrong-version":
@@ -108,4 +109,12 @@ func withFault(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// eachNote is what a created note adds to the metric.
+func eachNote() float64 {
+	if fault == "miscount" {
+		return 1000
+	}
+	return 1
 }

@@ -106,6 +106,16 @@ func TestTheFaultSluggishIsSeenByUsersOnly(t *testing.T) {
 	assert.Less(t, time.Since(start), time.Second)
 }
 
+func TestTheFaultMiscountIsOnlyInTheMetric(t *testing.T) {
+	t.Parallel()
+	base := startFaulty(t, "miscount").base
+	response, err := http.Post(base+"/notes", "application/json", strings.NewReader(`{"title": "Milk"}`))
+	require.NoError(t, err)
+	response.Body.Close()
+	assert.Equal(t, http.StatusCreated, response.StatusCode)
+	assert.Contains(t, get(t, base+"/metrics").body, "\nnotes_created_total 1000\n")
+}
+
 func TestTheFaultWrongVersionIsTold(t *testing.T) {
 	t.Parallel()
 	p := startFaulty(t, "wrong-version")

@@ -48,7 +48,7 @@ func (s *server) submitPage(w http.ResponseWriter, r *http.Request) {
 		s.writePage(w, r, http.StatusInternalServerError, typed, "the note could not be stored")
 		return
 	}
-	s.metrics.created.Inc()
+	s.metrics.created.Add(eachNote())
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
 

@@ -117,7 +117,7 @@ func (s *server) createNote(w http.ResponseWriter, r *http.Request) {
 		fail(r.Context(), w, "the note could not be stored", err)
 		return
 	}
-	s.metrics.created.Inc()
+	s.metrics.created.Add(eachNote())
 	w.Header().Set("Location", fmt.Sprintf("/notes/%d", created.ID))
 	writeJSON(w, http.StatusCreated, created)
 }

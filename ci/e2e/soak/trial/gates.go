@@ -19,7 +19,8 @@ import (
 
 // Bad is a release with a fault and the gate that has to catch it.
 type Bad struct {
-	// Fault is what the example application is built with, see example/fault.go.
+	// Fault is what the example application is built with, see example/fault.go. Empty:
+	// it is a good release, and something else is bad.
 	Fault string
 	// Gate is the name of what catches it, Steps are those in which it may do so.
 	Gate  string
@@ -39,20 +40,22 @@ func Gates(prometheus string) []Bad {
 	if prometheus == "" {
 		return gates
 	}
-	return append(slices.Clip(gates), Bad{
-		Fault: "sluggish", Gate: "metrics", Steps: []string{"bake"}, Says: "the metric latency was out of bounds",
-		Edits: []stage.Edit{
+	asks := func(prometheus string) []stage.Edit {
+		return []stage.Edit{
 			{From: "# metrics:  # where", To: "metrics:  # where"},
 			{From: "#   prometheus: http://prometheus.monitoring:9090 ", To: "  prometheus: " + prometheus + " "},
 			{From: "  for: 5s", To: "  for: 60s"},
-			{From: "  # interval: 10s ", To: "  interval: 2s "},
-			{From: "  # queries:  ", To: "  queries: {latency: {promql: '" + latency + "', max: 0.4}} #"},
-		},
-	})
+			{From: "  # interval: 10s ", To: "  interval: 4s "},
+			{From: "  # queries:  ", To: "  queries: {created: {promql: '" + created + "', max: 200}} #"},
+		}
+	}
+	return append(slices.Clip(gates),
+		Bad{Fault: "miscount", Gate: "metrics", Steps: []string{"bake"}, Says: "the metric created was out of bounds", Edits: asks(prometheus)},
+		Bad{Gate: "no data", Steps: []string{"bake"}, Says: "there is no data: ", Edits: asks("http://127.0.0.1:1")})
 }
 
-// latency is the median of what the new version's answers take, in seconds.
-const latency = `histogram_quantile(0.5, sum by (le) (rate(http_request_duration_seconds_bucket{namespace="${namespace}",pod=~"${app}-${colour}-.*",route="GET /notes"}[10s])))`
+// created is how many notes the new version's users make, per second.
+const created = `sum(rate(notes_created_total{namespace="${namespace}",pod=~"${app}-${colour}-.*"}[10s]))`
 
 var gates = []Bad{
 	{Fault: "never-ready", Gate: "raise", Steps: []string{"raise"}, Says: "0 of 3 pods are ready"},
@@ -94,10 +97,6 @@ type Caught struct {
 // served before.
 func (t *Trial) Catch(ctx context.Context, load *stage.Load, b Bad) (Caught, error) {
 	got := Caught{Fault: b.Fault, Gate: b.Gate, Back: -1}
-	bad, err := t.version(ctx, b.Fault, "FAULT="+b.Fault)
-	if err != nil {
-		return got, err
-	}
 	flag, err := t.Variant(strings.ReplaceAll("gate-"+b.Gate+"-"+b.Fault, " ", "-"), b.Edits...)
 	if err != nil {
 		return got, err
@@ -105,6 +104,12 @@ func (t *Trial) Catch(ctx context.Context, load *stage.Load, b Bad) (Caught, err
 	before, err := t.Record(ctx)
 	if err != nil {
 		return got, err
+	}
+	bad := t.next(before)
+	if b.Fault != "" {
+		if bad, err = t.version(ctx, b.Fault, "FAULT="+b.Fault); err != nil {
+			return got, err
+		}
 	}
 	begun := time.Now()
 	p, err := t.Deploy(ctx, bad, flag)
@@ -145,7 +150,7 @@ func (t *Trial) Catch(ctx context.Context, load *stage.Load, b Bad) (Caught, err
 	if rec.SwitchedBack != nil {
 		users = fmt.Sprintf("%.1f s on bad, %.1f s to come back, %d requests failed", got.OnBad, got.Back, got.Failed)
 	}
-	t.Say("%s: ended in %s, for the %s; %s", got.Fault, got.Step, got.Gate, users)
+	t.Say("%s: ended in %s, for the gate %q; %s", bad.Name, got.Step, got.Gate, users)
 	return got, nil
 }
 
@@ -227,7 +232,7 @@ func (t *Trial) CatchAll(ctx context.Context, all []Bad) (list []Caught, err err
 func (c Caught) Err() error {
 	var wrong []error
 	for _, w := range c.Wrong {
-		wrong = append(wrong, fmt.Errorf("%s: %s", c.Fault, w))
+		wrong = append(wrong, fmt.Errorf("%s, %s: %s", c.Gate, c.Fault, w))
 	}
 	return errors.Join(wrong...)
 }
