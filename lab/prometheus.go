@@ -1,7 +1,5 @@
 package main
 
-const prometheusPort = 9090
-
 // prometheusProgram scrapes the pods of every application that cutover deploys.
 func (l *lab) prometheusProgram() *program {
 	return &program{
@@ -12,7 +10,7 @@ func (l *lab) prometheusProgram() *program {
 			"--storage.tsdb.retention.time=1d", "--web.listen-address=:9090", "--log.level=warn",
 		},
 		files: []string{in("etc", "prometheus.yml")},
-		ports: []int{prometheusPort},
+		ports: []int{9090},
 		ready: answers("http://127.0.0.1:9090/-/ready", nil),
 	}
 }

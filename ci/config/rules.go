@@ -220,7 +220,10 @@ func (s *source) checkSmoke(smoke *Smoke) {
 	s.wantBetween(smoke.Retries, 0, 10, "smoke.retries")
 }
 
-// placeholder matches what a query may leave to the run.
+// placeholders are what a query may leave to the run, as ${NAME}; package plan fills
+// them in.
+var placeholders = []string{"app", "namespace", "colour", "release", "version"}
+
 var placeholder = regexp.MustCompile(`\$\{([^}]*)\}?`)
 
 func (s *source) checkMetrics(m *Metrics) {
@@ -244,14 +247,11 @@ func (s *source) checkQueries(b Bake) {
 		s.wantBetween(q.Tolerate, 0, 1000, join(path, "tolerate"))
 		s.want(q.NoData == "" || q.NoData == "fail" || q.NoData == "pass", join(path, "noData"), `%q is neither "fail" nor "pass"`, q.NoData)
 		for _, found := range placeholder.FindAllStringSubmatch(q.PromQL, -1) {
-			s.want(slices.Contains(Placeholders, found[1]) && strings.HasSuffix(found[0], "}"), join(path, "promql"),
-				"%s stands for nothing; there are ${%s}", found[0], strings.Join(Placeholders, "}, ${"))
+			s.want(slices.Contains(placeholders, found[1]) && strings.HasSuffix(found[0], "}"), join(path, "promql"),
+				"%s stands for nothing; there are ${%s}", found[0], strings.Join(placeholders, "}, ${"))
 		}
 	}
 }
-
-// Placeholders are the names that a query may hold as ${NAME}.
-var Placeholders = []string{"app", "namespace", "colour", "release", "version"}
 
 func (s *source) checkTimes(e *Env) {
 	if e.Migrations != nil {

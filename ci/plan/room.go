@@ -69,16 +69,15 @@ func demand(in Input, size int) corev1.ResourceList {
 	total := corev1.ResourceList{}
 	count := func(spec corev1.PodSpec, times int) {
 		for range times {
-			sum(total, corev1.ResourcePods, *resource.NewQuantity(1, resource.DecimalSI))
+			for name, q := range request(spec) {
+				if name != corev1.ResourcePods { // which quotas count under its own name
+					name = "requests." + name
+				}
+				sum(total, name, q)
+			}
 			for _, c := range spec.Containers {
 				for name, limit := range c.Resources.Limits {
 					sum(total, "limits."+name, limit)
-					if _, requested := c.Resources.Requests[name]; !requested { // Kubernetes takes the limit then
-						sum(total, "requests."+name, limit)
-					}
-				}
-				for name, request := range c.Resources.Requests {
-					sum(total, "requests."+name, request)
 				}
 			}
 		}
@@ -162,7 +161,7 @@ func request(spec corev1.PodSpec) corev1.ResourceList {
 	total := corev1.ResourceList{corev1.ResourcePods: *resource.NewQuantity(1, resource.DecimalSI)}
 	for _, c := range spec.Containers {
 		for name, q := range c.Resources.Limits {
-			if _, requested := c.Resources.Requests[name]; !requested {
+			if _, requested := c.Resources.Requests[name]; !requested { // Kubernetes takes the limit then
 				sum(total, name, q)
 			}
 		}
@@ -180,12 +179,16 @@ func take(free, need corev1.ResourceList) bool {
 			return false
 		}
 	}
-	for name, q := range need {
-		rest := free[name]
-		rest.Sub(q)
-		free[name] = rest
-	}
+	subtract(free, need)
 	return true
+}
+
+func subtract(from, what corev1.ResourceList) {
+	for name, q := range what {
+		rest := from[name]
+		rest.Sub(q)
+		from[name] = rest
+	}
 }
 
 // amounts lists what is reserved, without the count of pods.
@@ -207,11 +210,7 @@ func amounts(list corev1.ResourceList) string {
 func Reserve(allocatable corev1.ResourceList, pods []corev1.PodSpec) corev1.ResourceList {
 	free := allocatable.DeepCopy()
 	for _, spec := range pods {
-		for name, q := range request(spec) {
-			rest := free[name]
-			rest.Sub(q)
-			free[name] = rest
-		}
+		subtract(free, request(spec))
 	}
 	return free
 }
