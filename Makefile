@@ -4,7 +4,7 @@
 # needs the workspace.
 export GOWORK = off
 # As the lab compiles Kubernetes: what both are made of is compiled once.
-export GOFLAGS = -trimpath
+export GOFLAGS = -trimpath '-gcflags=all=-dwarf=false -l'
 export CGO_ENABLED = 0
 LAB = env -u GOWORK go run ./lab
 

@@ -27,6 +27,7 @@ type tool struct {
 	dir      string            // below the folder of this program
 	binaries map[string]string // name in the lab's bin: package
 	versions []string          // what the linker writes into them
+	inlined  bool              // its speed matters more than that of its compilation
 	links    []string          // more names of the one binary
 }
 
@@ -43,8 +44,9 @@ var tools = []tool{
 		links: []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"},
 	},
 	{
-		title: "Dagger " + daggerVersion,
-		dir:   "dagger",
+		title:   "Dagger " + daggerVersion,
+		dir:     "dagger",
+		inlined: true, // it compresses layers
 		binaries: map[string]string{
 			"dagger-engine": "github.com/dagger/dagger/cmd/engine",
 			"dagger":        "github.com/dagger/dagger/cmd/dagger",
@@ -112,7 +114,7 @@ func (t tool) compile(ctx context.Context, dir string) (changed bool, err error)
 		// A program that runs cannot be written to, but its name can be given
 		// to another file.
 		temp := in("bin", ".new-"+name)
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", flags, "-o", temp, pkg)
+		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", t.compilerFlags(), "-ldflags", flags, "-o", temp, pkg)
 		cmd.Dir = dir
 		cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")
 		if err := command(ctx, "compile-"+name, cmd); err != nil {
@@ -135,11 +137,21 @@ func (t tool) compile(ctx context.Context, dir string) (changed bool, err error)
 	return true, nil
 }
 
+// compilerFlags leave out what a lab does not need: on two cores client-go
+// compiles in 58 s, without debug information in 52 s, and without inlining as
+// well in 39 s.
+func (t tool) compilerFlags() string {
+	if t.inlined {
+		return "-gcflags=all=-dwarf=false"
+	}
+	return "-gcflags=all=-dwarf=false -l"
+}
+
 // stamp says what a build is made of: the module's files, which pin all the
 // rest, the versions, and the compiler.
 func (t tool) stamp(dir string) (string, error) {
 	h := sha256.New()
-	fmt.Fprintln(h, runtime.Version(), runtime.GOARCH, t.versions, t.links, t.binaries)
+	fmt.Fprintln(h, runtime.Version(), runtime.GOARCH, t.compilerFlags(), t.versions, t.links, t.binaries)
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 )
 
@@ -18,7 +21,7 @@ func (l *lab) containerdProgram() *program {
 		path:  "/usr/bin/containerd",
 		args:  []string{"--config", in("etc", "containerd.toml")},
 		files: []string{in("etc", "containerd.toml")},
-		ready: accepts(containerdSocket),
+		ready: servesPods(containerdSocket),
 	}
 }
 
@@ -161,6 +164,48 @@ hostnameOverride: %s
 clientConnection: {kubeconfig: %s}
 conntrack: {maxPerCore: 0}
 `, podRange, node, in("admin.kubeconfig"))
+}
+
+// servesPods asks a container runtime for its version, as the kubelet does at its
+// start: the socket answers before the part that runs pods does, and a kubelet
+// that comes in between ends. The call is gRPC's for runtime.v1 with an empty
+// message: no compression, length 0.
+func servesPods(socket string) func(context.Context) error {
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: &http.Transport{
+		Protocols: &protocols,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+		DisableKeepAlives: true,
+	}}
+	return func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost,
+			"http://localhost/runtime.v1.RuntimeService/Version", bytes.NewReader(make([]byte, 5)))
+		if err != nil {
+			return err
+		}
+		request.Header.Set("Content-Type", "application/grpc")
+		request.Header.Set("Te", "trailers")
+		answer, err := client.Do(request)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+			return err
+		}
+		// A call without an answer has its trailers for a header.
+		status := answer.Trailer
+		if status.Get("Grpc-Status") == "" {
+			status = answer.Header
+		}
+		if code := status.Get("Grpc-Status"); code != "0" {
+			return fmt.Errorf("containerd does not serve pods yet: status %s: %s", code, status.Get("Grpc-Message"))
+		}
+		return nil
+	}
 }
 
 // accepts tries whether someone listens on a socket.
