@@ -24,7 +24,8 @@ type settings struct {
 		} `json:"build"`
 	} `json:"image"`
 	Migrations *struct {
-		Dir string `json:"dir"`
+		Dir   string `json:"dir"`
+		Image string `json:"image"`
 	} `json:"migrations"`
 	Smoke *struct {
 		Package string   `json:"package"`

@@ -6,8 +6,8 @@ import (
 	"dagger/cutover/internal/dagger"
 )
 
-// Say what a deploy would do. Builds and pushes, since a plan names digests, but
-// changes nothing in the cluster.
+// Say what a deploy would do. Builds and pushes, since a plan names digests; in the
+// cluster one pod looks for some seconds, and nothing is changed.
 //
 // +cache="never"
 func (m *Cutover) Plan(
@@ -50,6 +50,10 @@ func (m *Cutover) Plan(
 	//
 	// +optional
 	liveIsBroken string,
+	// Why a schema that was changed by hand is right as it is.
+	//
+	// +optional
+	acceptDrift string,
 	// text or json.
 	//
 	// +optional
@@ -57,7 +61,7 @@ func (m *Cutover) Plan(
 	format string,
 ) (string, error) {
 	return m.offer(ctx, "plan", env, kubeconfig, secrets, version, buildArg, image,
-		"--format="+format, "--allow-older="+allowOlder, "--adopt="+adopt, "--live-is-broken="+liveIsBroken)
+		"--format="+format, "--allow-older="+allowOlder, "--adopt="+adopt, "--live-is-broken="+liveIsBroken, "--accept-drift="+acceptDrift)
 }
 
 // Take the application to the cluster, blue-green, and back when a step fails.
@@ -103,6 +107,10 @@ func (m *Cutover) Deploy(
 	//
 	// +optional
 	liveIsBroken string,
+	// Why a schema that was changed by hand is right as it is.
+	//
+	// +optional
+	acceptDrift string,
 	// Your own name for this run, such as a CI job's number. It is only recorded:
 	// the same name twice deploys twice.
 	//
@@ -120,7 +128,7 @@ func (m *Cutover) Deploy(
 	format string,
 ) (string, error) {
 	return m.offer(ctx, "deploy", env, kubeconfig, secrets, version, buildArg, image,
-		"--format="+format, "--allow-older="+allowOlder, "--adopt="+adopt, "--live-is-broken="+liveIsBroken, "--run-id="+runId, "--by="+by)
+		"--format="+format, "--allow-older="+allowOlder, "--adopt="+adopt, "--live-is-broken="+liveIsBroken, "--accept-drift="+acceptDrift, "--run-id="+runId, "--by="+by)
 }
 
 // offer publishes the release and hands it to the program, inside its own bundle.

@@ -52,7 +52,6 @@ func (m *Cutover) publish(ctx context.Context, env, version string, buildArgs []
 	if p.identity, err = m.identify(ctx, version); err != nil {
 		return p, err
 	}
-	p.bundle = m.bundle(s, p.identity)
 	if p.Image = image; image == "" {
 		if _, err := m.test(ctx, s); err != nil {
 			return p, err
@@ -65,8 +64,27 @@ func (m *Cutover) publish(ctx context.Context, env, version string, buildArgs []
 			return p, err
 		}
 	}
-	p.Bundle, err = push(ctx, p.bundle, s.Image.Repository+":"+tag(p.Version)+"-bundle")
+	err = m.pushBundle(ctx, s, &p)
 	return p, err
+}
+
+// publishBundle pushes the bundle alone, for whoever only looks.
+func (m *Cutover) publishBundle(ctx context.Context, env string) (p published, err error) {
+	s, err := m.settings(ctx, env)
+	if err != nil {
+		return p, err
+	}
+	if p.identity, err = m.identify(ctx, ""); err != nil {
+		return p, err
+	}
+	err = m.pushBundle(ctx, s, &p)
+	return p, err
+}
+
+func (m *Cutover) pushBundle(ctx context.Context, s settings, p *published) (err error) {
+	p.bundle = m.bundle(s, p.identity)
+	p.Bundle, err = push(ctx, p.bundle, s.Image.Repository+":"+tag(p.Version)+"-bundle")
+	return err
 }
 
 // bundle returns the container that acts for a release, here and in the cluster:

@@ -9,7 +9,9 @@
 //	  plan         Env + release + commits + Observed         -> Plan, objects, findings
 //	  rollout      Plan -> the steps of pipeline.go, each with its undo
 //	    kube       carries them out: apply, migrate, wait, scale, switch
-//	    migrate    goose, in a Job in the cluster             -> Result
+//	    migrate    goose, in a Job in the cluster             -> State, Result
+//	      lint     reads what is pending                      -> Findings
+//	      rehearse plays it on a database to throw away       -> Report
 //	    agent      a pod in the cluster: asks who answers     -> Sightings,
 //	               and leads back when the run has died       -> GuardReport
 //	      probe    sends requests and counts the lost ones    -> Seconds, a Tally

@@ -14,7 +14,7 @@ func defaults() *Env {
 		Image:      Image{Build: Build{Context: "."}},
 		Health:     Health{Ready: "/readyz", Live: "/livez", Version: "/version"},
 		Autoscale:  &Autoscale{CPU: 80},
-		Migrations: &Migrations{Engine: "postgres", Timeout: 10 * time.Minute},
+		Migrations: &Migrations{Engine: "postgres", Timeout: 10 * time.Minute, RollbackWindow: 24 * time.Hour, Image: "postgres:17", Backup: &Backup{Timeout: 30 * time.Minute}},
 		Test:       &Test{Dir: "."},
 		Raise:      Raise{Timeout: 5 * time.Minute},
 		Verify:     Verify{Answers: 20, Timeout: time.Minute, Drain: true},

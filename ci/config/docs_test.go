@@ -84,7 +84,7 @@ func shown(v reflect.Value) string {
 func documentedDefaults(t *testing.T) map[string]string {
 	file, err := parser.ParseFile(token.NewFileSet(), "env.go", nil, parser.ParseComments)
 	require.NoError(t, err)
-	sentence := regexp.MustCompile(`Default "?([^\s":A-Z]+?)"?\.(\s|$)|Only "(\w+)" is supported, which is the\s+default`)
+	sentence := regexp.MustCompile(`Default "?([^\s":A-Z][^\s"A-Z]*?)"?\.(\s|$)|Only "(\w+)" is supported, which is the\s+default`)
 
 	found := map[string]string{} // by type and field
 	ast.Inspect(file, func(n ast.Node) bool {

@@ -169,6 +169,28 @@ type Migrations struct {
 	DSN string `yaml:"dsn" json:"dsn"`
 	// Timeout bounds the whole migration. Default 10m.
 	Timeout time.Duration `yaml:"timeout" json:"timeout"`
+	// RollbackWindow is how long a release stays a target for a rollback after it
+	// was retired: until then no contract migration takes away what it uses.
+	// Default 24h.
+	RollbackWindow time.Duration `yaml:"rollbackWindow" json:"rollbackWindow"`
+	// Image is the PostgreSQL on which `migrate rehearse` plays the migrations; it
+	// should be of the database's major version. Default postgres:17.
+	Image string `yaml:"image" json:"image"`
+	// Backup is run before a contract migration, in the cluster and with the
+	// release's configuration and secrets. Nil: where the write-ahead log stands is
+	// noted, which is a restore point where it is archived.
+	Backup *Backup `yaml:"backup,omitempty" json:"backup,omitempty"`
+}
+
+// Backup is a command that makes a copy of the database. The last line that it
+// prints names the copy in the record.
+type Backup struct {
+	// Image is the container's image, such as postgres:17.
+	Image string `yaml:"image" json:"image"`
+	// Command is the program and its arguments; no shell is involved.
+	Command []string `yaml:"command" json:"command"`
+	// Timeout bounds it. Default 30m.
+	Timeout time.Duration `yaml:"timeout" json:"timeout"`
 }
 
 // Test is a command that runs in a container with the repository.

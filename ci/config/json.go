@@ -30,8 +30,17 @@ func (m *Migrations) view() any {
 	type fields Migrations
 	return &struct {
 		*fields
+		Timeout        *duration `json:"timeout"`
+		RollbackWindow *duration `json:"rollbackWindow"`
+	}{(*fields)(m), (*duration)(&m.Timeout), (*duration)(&m.RollbackWindow)}
+}
+
+func (b *Backup) view() any {
+	type fields Backup
+	return &struct {
+		*fields
 		Timeout *duration `json:"timeout"`
-	}{(*fields)(m), (*duration)(&m.Timeout)}
+	}{(*fields)(b), (*duration)(&b.Timeout)}
 }
 
 func (r *Raise) view() any {
@@ -63,6 +72,9 @@ func (s *Shutdown) view() any {
 func (m Migrations) MarshalJSON() ([]byte, error) { return json.Marshal(m.view()) }
 
 // MarshalJSON writes durations as text.
+func (b Backup) MarshalJSON() ([]byte, error) { return json.Marshal(b.view()) }
+
+// MarshalJSON writes durations as text.
 func (r Raise) MarshalJSON() ([]byte, error) { return json.Marshal(r.view()) }
 
 // MarshalJSON writes durations as text.
@@ -73,6 +85,9 @@ func (s Shutdown) MarshalJSON() ([]byte, error) { return json.Marshal(s.view()) 
 
 // UnmarshalJSON reads what MarshalJSON wrote.
 func (m *Migrations) UnmarshalJSON(text []byte) error { return json.Unmarshal(text, m.view()) }
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (b *Backup) UnmarshalJSON(text []byte) error { return json.Unmarshal(text, b.view()) }
 
 // UnmarshalJSON reads what MarshalJSON wrote.
 func (r *Raise) UnmarshalJSON(text []byte) error { return json.Unmarshal(text, r.view()) }

@@ -59,7 +59,7 @@ test: {image: alpine, command: ["true"]}
 shutdown: {sleep: 0s}
 `)
 	require.Equal(t, Health{Ready: "/ready", Live: "/livez", Version: "/version"}, env.Health)
-	require.Equal(t, &Migrations{Dir: "sql", Engine: "postgres", DSN: "DSN", Timeout: 10 * time.Minute}, env.Migrations)
+	require.Equal(t, &Migrations{Dir: "sql", Engine: "postgres", DSN: "DSN", Timeout: 10 * time.Minute, RollbackWindow: 24 * time.Hour, Image: "postgres:17"}, env.Migrations)
 	require.Equal(t, &Test{Image: "alpine", Dir: ".", Command: []string{"true"}}, env.Test)
 	require.Equal(t, Shutdown{Sleep: 0, Grace: 45 * time.Second}, env.Shutdown)
 }

@@ -49,6 +49,12 @@ migrations:
   engine: postgres
   dsn: DATABASE_URL
   timeout: 1h
+  rollbackWindow: 36h
+  image: postgres:15
+  backup:
+    image: postgres:17
+    command: [pg_dump, "--file=/x"]
+    timeout: 10m
 test:
   image: golang:1.26
   dir: example

@@ -76,6 +76,9 @@ func (s *source) checkMissing(e *Env) {
 	required := []string{"app", "namespace", "image.repository", "port"}
 	if e.Migrations != nil {
 		required = append(required, "migrations.dir", "migrations.dsn")
+		if e.Migrations.Backup != nil {
+			required = append(required, "migrations.backup.image", "migrations.backup.command")
+		}
 	}
 	if e.Test != nil {
 		required = append(required, "test.image", "test.command")
@@ -200,6 +203,11 @@ func (s *source) checkMigrations(e *Env) {
 	s.want(m.Engine == "postgres", "migrations.engine", `%q is not supported; there is only "postgres"`, m.Engine)
 	s.want(s.faulty("secrets.required") || slices.Contains(e.Secrets.Required, m.DSN), "migrations.dsn",
 		"%q is not one of secrets.required", m.DSN)
+	s.want(imageName.MatchString(m.Image), "migrations.image", "%q is not an image such as postgres:17", m.Image)
+	if b := m.Backup; b != nil {
+		s.want(imageName.MatchString(b.Image), "migrations.backup.image", "%q is not an image such as postgres:17", b.Image)
+		s.want(len(b.Command) > 0 && b.Command[0] != "", "migrations.backup.command", "has no program to run")
+	}
 }
 
 func (s *source) checkTest(test *Test) {
@@ -256,6 +264,10 @@ func (s *source) checkQueries(b Bake) {
 func (s *source) checkTimes(e *Env) {
 	if e.Migrations != nil {
 		s.wantPositive(e.Migrations.Timeout, "migrations.timeout")
+		s.want(e.Migrations.RollbackWindow >= 0, "migrations.rollbackWindow", "%s is negative", short(e.Migrations.RollbackWindow))
+		if e.Migrations.Backup != nil {
+			s.wantPositive(e.Migrations.Backup.Timeout, "migrations.backup.timeout")
+		}
 	}
 	s.wantPositive(e.Raise.Timeout, "raise.timeout")
 	s.wantPositive(e.Verify.Timeout, "verify.timeout")

@@ -7,13 +7,16 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"cutover.dev/ci/e2e/stage"
 	"cutover.dev/ci/outcome"
+	"cutover.dev/ci/release"
 )
 
 // Every mistake ends in a sentence that names it, the command to type next and
@@ -76,6 +79,44 @@ func TestMistakesChangeNothingAndSayWhatToType(t *testing.T) {
 			serves(t, s, "1")
 		})
 	}
+}
+
+// What only a pod in the cluster can tell is told before anything begins, all at
+// once; and the pod is gone.
+func TestAPlanTellsWhatOnlyAPodCanTell(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, "notes-e2e-look")
+	require.NoError(t, s.Build(t.Context()))
+	v, err := s.Publish(t.Context(), "1")
+	require.NoError(t, err)
+	wrong := filepath.Join(t.TempDir(), "secrets.env")
+	require.NoError(t, os.WriteFile(wrong, []byte("DATABASE_URL=postgres://notes:wrong-password@postgres:5432/notes?sslmode=disable\n"), 0o600))
+	plan := func(more ...string) stage.Call {
+		p, err := s.Cutover(t.Context(), "plan", append(append(s.WithSecrets(), "--version=1", "--image="+v.Image, "--bundle="+v.Bundle,
+			"--migrations="+filepath.Join(s.Source, "example/migrations")), more...)...)
+		require.NoError(t, err)
+		c, err := p.Wait()
+		require.NoError(t, err)
+		return c
+	}
+	good := plan()
+	require.Zero(t, good.Code, good.Stderr)
+	assert.Contains(t, good.Stdout, "migrations  schema is at 0; to apply: 00001_notes.sql, 00002_notes_created_at_index.sql")
+	assert.Contains(t, good.Stderr, "a short-lived pod looks")
+
+	bad := plan("--secrets="+wrong, "--image=127.0.0.1:1/notes@sha256:"+strings.Repeat("0123456789abcdef", 4))
+	require.Equal(t, int(outcome.Refused), bad.Code)
+	assert.Contains(t, bad.Stderr, "the cluster cannot pull the image 127.0.0.1:1/notes@sha256:")
+	assert.Contains(t, bad.Stderr, "whether the database can be migrated is not known: the database cannot be used")
+	assert.Contains(t, bad.Stderr, "password authentication failed")
+	assert.NotContains(t, bad.Output(), "wrong-password")
+
+	require.NoError(t, s.AwaitPods(t.Context(), func(pods []*corev1.Pod) bool { return len(pods) == 0 }))
+	require.Eventually(t, func() bool {
+		secrets, err := s.Client.CoreV1().Secrets(s.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: release.LabelApp})
+		require.NoError(t, err)
+		return len(secrets.Items) == 0
+	}, time.Minute, 200*time.Millisecond, "its Secret goes with it")
 }
 
 // headVersion tells whether anything was written to the record.

@@ -83,8 +83,11 @@ func (c *Cluster) Reach(ctx context.Context) error {
 const listTimeout = 30 * time.Second
 
 // Watch starts the informers and returns once they hold the present state. They
-// end with ctx.
+// end with ctx. Called again, it does nothing.
 func (c *Cluster) Watch(ctx context.Context) error {
+	if c.watching != nil {
+		return nil
+	}
 	c.watching = ctx
 	handler := cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(any) { c.signal() },

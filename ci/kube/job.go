@@ -1,12 +1,14 @@
 package kube
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -21,10 +23,75 @@ import (
 // logLimit bounds what is read of a helper's log.
 const logLimit = 1 << 20
 
-// Migrate runs the release's migration Job to its end and returns its log. A
-// Job that a killed run left is waited for, never started twice.
-func (c *Cluster) Migrate(ctx context.Context, rec *release.Record) (log string, err error) {
-	job := plan.MigrateJob(rec.Release)
+// Migrate implements rollout.Releases.
+func (c *Cluster) Migrate(ctx context.Context, rec *release.Record, tell func(line string)) (log string, err error) {
+	return c.changeDatabase(ctx, plan.MigrateJob(rec), tell)
+}
+
+// Contract implements rollout.Releases.
+func (c *Cluster) Contract(ctx context.Context, rec *release.Record, versions []int64, tell func(line string)) (log string, err error) {
+	return c.changeDatabase(ctx, plan.ContractJob(rec, versions), tell)
+}
+
+// changeDatabase runs a Job that may change the database, once no other one does.
+func (c *Cluster) changeDatabase(ctx context.Context, job *batchv1.Job, tell func(line string)) (log string, err error) {
+	if err := c.waitNoOther(ctx, job); err != nil {
+		return "", err
+	}
+	log, failure, err := c.runJob(ctx, job, tell)
+	if err == nil && failure != "" {
+		err = fmt.Errorf("the Job %s failed: %s", job.Name, failure)
+	}
+	if err != nil {
+		return log, err
+	}
+	return log, c.endJob(ctx, job.Name)
+}
+
+// Backup implements rollout.Releases.
+func (c *Cluster) Backup(ctx context.Context, rec *release.Record) (log string, err error) {
+	job := plan.BackupJob(rec)
+	log, failure, err := c.runJob(ctx, job, nil)
+	if err != nil {
+		return "", err
+	}
+	hidden, err := c.hider(ctx, rec.Release.ID)
+	if err != nil {
+		return "", err
+	}
+	log = hidden.Hide(log)
+	if failure != "" {
+		return log, fmt.Errorf("the Job %s failed: %s", job.Name, failure)
+	}
+	return log, c.endJob(ctx, job.Name)
+}
+
+// waitNoOther waits until no pod of another Job of the same role is left: one that
+// a killed run started may still be at work.
+func (c *Cluster) waitNoOther(ctx context.Context, job *batchv1.Job) error {
+	role := labels.Set{release.LabelRole: job.Spec.Template.Labels[release.LabelRole]}
+	var left string
+	err := c.until(ctx, func() (bool, error) {
+		pods, err := c.pods(role)
+		left = ""
+		for _, p := range pods {
+			ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+			if p.Labels[batchv1.JobNameLabel] != job.Name && !ended {
+				left = p.Name
+			}
+		}
+		return left == "", err
+	})
+	if err != nil && left != "" {
+		return fmt.Errorf("the pod %s of an earlier run is still at work: %w", left, err)
+	}
+	return err
+}
+
+// runJob runs a Job to its end and returns its log, and why it failed, empty if it
+// did not. Each line is told as it comes; tell may be nil. A Job that a killed run
+// left is waited for, never started twice.
+func (c *Cluster) runJob(ctx context.Context, job *batchv1.Job, tell func(line string)) (log, failure string, err error) {
 	if err := c.write(ctx, "create the Job "+job.Name, func(ctx context.Context) error {
 		_, err := c.client.BatchV1().Jobs(c.namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: release.Manager})
 		if apierrors.IsAlreadyExists(err) {
@@ -32,20 +99,82 @@ func (c *Cluster) Migrate(ctx context.Context, rec *release.Record) (log string,
 		}
 		return err
 	}); err != nil {
-		return "", err
+		return "", "", err
 	}
-	failure, err := c.waitJob(ctx, job.Name)
+	told := c.follow(ctx, job.Name, tell)
+	failure, err = c.waitJob(ctx, job.Name)
+	if err == nil {
+		log, err = c.jobLog(ctx, job.Name)
+		if failure != "" {
+			err = nil // its log may be gone with its pod
+		}
+	}
+	told(log)
+	return log, failure, err
+}
+
+// follow tells the lines of a Job's log as they come. What it returns ends that,
+// and tells what of the whole log was not told yet.
+func (c *Cluster) follow(ctx context.Context, job string, tell func(line string)) (end func(log string)) {
+	if tell == nil {
+		return func(string) {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	told, ended := 0, make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			pod, err := c.begun(ctx, job)
+			if err != nil {
+				return
+			}
+			told = c.readLines(ctx, pod, told, tell)
+			select { // a stream that ended at once must not be asked for in a tight loop
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}()
+	return func(log string) {
+		cancel()
+		<-ended
+		for i, line := range slices.Collect(strings.Lines(log)) {
+			if i >= told {
+				tell(strings.TrimSuffix(line, "\n"))
+			}
+		}
+	}
+}
+
+// begun waits for the Job's pod to have a log.
+func (c *Cluster) begun(ctx context.Context, job string) (pod string, err error) {
+	return pod, c.until(ctx, func() (bool, error) {
+		pods, err := c.pods(labels.Set{batchv1.JobNameLabel: job})
+		for _, p := range pods {
+			if p.Status.Phase != corev1.PodPending {
+				pod = p.Name
+			}
+		}
+		return pod != "", err
+	})
+}
+
+// readLines tells the lines of a pod's log after the first so many, till the log
+// or ctx ends, and returns how many were told in all.
+func (c *Cluster) readLines(ctx context.Context, pod string, told int, tell func(line string)) int {
+	stream, err := c.client.CoreV1().Pods(c.namespace).GetLogs(pod, &corev1.PodLogOptions{Follow: true}).Stream(ctx)
 	if err != nil {
-		return "", err
+		return told
 	}
-	log, err = c.jobLog(ctx, job.Name)
-	if err != nil {
-		return "", err
+	defer stream.Close()
+	n := 0
+	for lines := bufio.NewScanner(stream); lines.Scan(); {
+		if n++; n > told {
+			tell(lines.Text())
+			told = n
+		}
 	}
-	if failure != "" {
-		return log, fmt.Errorf("the Job %s failed: %s", job.Name, failure)
-	}
-	return log, c.write(ctx, "delete the Job "+job.Name, func(ctx context.Context) error { return c.deleteJob(ctx, job.Name) })
+	return told
 }
 
 // waitJob waits for the end of a Job and returns why it failed, empty if it did
@@ -111,9 +240,18 @@ func (c *Cluster) jobLog(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("the Job %s ended, but its pod's log cannot be found: %w", name, err)
 	}
 	last := slices.MaxFunc(pods.Items, func(a, b corev1.Pod) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	text, err := c.podLog(ctx, last.Name, "")
+	if err != nil {
+		return "", fmt.Errorf("read the log of the Job %s: %w", name, err)
+	}
+	return text, nil
+}
+
+// podLog returns what a container of a pod said; empty names its only one.
+func (c *Cluster) podLog(ctx context.Context, pod, container string) (string, error) {
 	var text strings.Builder
-	err = persist(ctx, func(ctx context.Context) error {
-		stream, err := c.client.CoreV1().Pods(c.namespace).GetLogs(last.Name, &corev1.PodLogOptions{}).Stream(ctx)
+	err := persist(ctx, func(ctx context.Context) error {
+		stream, err := c.client.CoreV1().Pods(c.namespace).GetLogs(pod, &corev1.PodLogOptions{Container: container}).Stream(ctx)
 		if err != nil {
 			return err
 		}
@@ -122,10 +260,11 @@ func (c *Cluster) jobLog(ctx context.Context, name string) (string, error) {
 		_, err = io.Copy(&text, io.LimitReader(stream, logLimit))
 		return err
 	})
-	if err != nil {
-		return "", fmt.Errorf("read the log of the Job %s: %w", name, err)
-	}
-	return text.String(), nil
+	return text.String(), err
+}
+
+func (c *Cluster) endJob(ctx context.Context, name string) error {
+	return c.write(ctx, "delete the Job "+name, func(ctx context.Context) error { return c.deleteJob(ctx, name) })
 }
 
 func (c *Cluster) deleteJob(ctx context.Context, name string) error {

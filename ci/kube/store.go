@@ -191,13 +191,19 @@ func (s *Store) archived(ctx context.Context, number int) (rec *release.Record, 
 
 // History returns a line for every run that is remembered, the newest last.
 func (c *Cluster) History(ctx context.Context) ([]release.Summary, error) {
-	s := NewStore(c)
-	rec, err := s.Load(ctx)
+	return NewStore(c).History(ctx)
+}
+
+// History implements rollout.Store.
+func (s *Store) History(ctx context.Context) ([]release.Summary, error) {
+	c := s.cluster
+	own := NewStore(c) // reading moves no fence
+	rec, err := own.Load(ctx)
 	if err != nil || rec == nil {
 		return nil, err
 	}
 	var all []release.Summary
-	for line := range strings.Lines(s.head.Data[keyHistory]) {
+	for line := range strings.Lines(own.head.Data[keyHistory]) {
 		var past release.Summary
 		if err := json.Unmarshal([]byte(line), &past); err != nil {
 			return nil, fmt.Errorf("the history in the ConfigMap %s cannot be read: %w", c.names.Head(), err)

@@ -137,12 +137,16 @@ func hopeless(p *corev1.Pod) string {
 		return strings.TrimSpace(p.Status.Reason + " " + p.Status.Message)
 	}
 	for _, s := range p.Status.ContainerStatuses {
-		if w := s.State.Waiting; w != nil && slices.Contains(final, w.Reason) {
+		if w := s.State.Waiting; w != nil && slices.Contains(final, w.Reason) && !strings.HasPrefix(w.Message, unsynced) {
 			return strings.TrimSpace(w.Reason + ": " + w.Message)
 		}
 	}
 	return ""
 }
+
+// unsynced begins what a kubelet says that has not heard from the API server yet, as
+// after an outage of either: it tries again.
+const unsynced = "failed to sync "
 
 // unready says of each pod that is not ready how it is and what was last
 // reported about it.

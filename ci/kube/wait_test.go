@@ -36,7 +36,8 @@ func TestHopeless(t *testing.T) {
 		{corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "the node was low on memory"}, "Evicted the node was low on memory"},
 		{waiting("ContainerCreating", ""), ""},
 		{waiting("PodInitializing", ""), ""},
-		{waiting("ErrImagePull", "timeout"), ""}, // the kubelet tries once more
+		{waiting("ErrImagePull", "timeout"), ""},                                                                           // the kubelet tries once more
+		{waiting("CreateContainerConfigError", "failed to sync configmap cache: timed out waiting for the condition"), ""}, // nor has it heard yet
 		{corev1.PodStatus{Phase: corev1.PodRunning}, ""},
 		{corev1.PodStatus{Phase: corev1.PodPending}, ""},
 		{corev1.PodStatus{}, ""},

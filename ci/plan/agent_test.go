@@ -86,8 +86,8 @@ func TestTheAgentIsStartedAgainWithItsRightsAndNoOthers(t *testing.T) {
 	require.Equal(t, "notes-cutover-agent", spec.ServiceAccountName)
 	require.True(t, *spec.AutomountServiceAccountToken)
 	require.False(t, *AgentAccount(atWork()).AutomountServiceAccountToken, "no other pod gets its token unasked")
-	require.False(t, *MigrateJob(made()).Spec.Template.Spec.AutomountServiceAccountToken)
-	require.Empty(t, MigrateJob(made()).Spec.Template.Spec.ServiceAccountName)
+	require.False(t, *MigrateJob(&release.Record{Release: made()}).Spec.Template.Spec.AutomountServiceAccountToken)
+	require.Empty(t, MigrateJob(&release.Record{Release: made()}).Spec.Template.Spec.ServiceAccountName)
 
 	c := spec.Containers[0].SecurityContext
 	require.True(t, *c.RunAsNonRoot)

@@ -31,6 +31,7 @@ func findings(in Input, seen Observed, size int) []Finding {
 	rightFindings(in, seen, add)
 	quotaFindings(in, seen, size, add)
 	rangeFindings(in, seen, add)
+	checkFindings(in, seen, add)
 	return out
 }
 
@@ -51,6 +52,7 @@ func notes(in Input, seen Observed, size int) []string {
 	if text := roomNote(in, seen.Nodes, size); text != "" {
 		out = append(out, text)
 	}
+	out = append(out, checkNotes(in, seen.Checked)...)
 	for flag, why := range in.Reasons() {
 		out = append(out, "--"+flag+": "+why)
 	}

@@ -236,26 +236,6 @@ func service(r release.Release, name string, c release.Colour) *corev1.Service {
 	}
 }
 
-// MigrateJob returns the Job that migrates the database for a release, from its
-// bundle.
-func MigrateJob(r release.Release) *batchv1.Job {
-	m := r.Env.Migrations
-	spec := helperPod(r, "migrate", []string{"agent", "migrate", "--dsn-env=" + m.DSN, "--timeout=" + m.Timeout.String()})
-	spec.Containers[0].EnvFrom = envFrom(r)
-	return &batchv1.Job{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "batch/v1", Kind: "Job"},
-		ObjectMeta: meta(r, release.Names{App: r.Env.App}.Migrate(r.ID)),
-		Spec: batchv1.JobSpec{
-			BackoffLimit:          new(int32(0)), // a failed migration is looked at, not repeated
-			ActiveDeadlineSeconds: new(int64(seconds32(m.Timeout)) + 60),
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: helperLabels(r, "migrate")},
-				Spec:       spec,
-			},
-		},
-	}
-}
-
 // smokeFolder is where the bundle holds the compiled smoke tests.
 const smokeFolder = "/smoke"
 
@@ -280,9 +260,7 @@ func SmokeJob(rec *release.Record, target, service string) *batchv1.Job {
 	if s.Image != "" {
 		c.Image, c.Args = s.Image, nil
 		c.Command = s.Command
-		// An image of somebody else's may need what the bundle does not.
-		c.SecurityContext = &corev1.SecurityContext{AllowPrivilegeEscalation: new(false)}
-		c.Resources = corev1.ResourceRequirements{}
+		unbundled(c)
 	} else {
 		c.Command = []string{smokeFolder + "/smoke.test", "-test.v", "-test.timeout=" + s.Timeout.String()}
 		c.WorkingDir = smokeFolder
@@ -305,7 +283,8 @@ func SmokeJob(rec *release.Record, target, service string) *batchv1.Job {
 }
 
 // helperPod describes a pod of the release's bundle: it has no rights in the
-// cluster and needs none in its container.
+// cluster and needs none in its container, so that a namespace may enforce the pod
+// security standard "restricted".
 func helperPod(r release.Release, name string, args []string) corev1.PodSpec {
 	return corev1.PodSpec{
 		RestartPolicy:                corev1.RestartPolicyNever,
@@ -324,6 +303,7 @@ func helperPod(r release.Release, name string, args []string) corev1.PodSpec {
 				ReadOnlyRootFilesystem:   new(true),
 				AllowPrivilegeEscalation: new(false),
 				Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+				SeccompProfile:           &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
 			Resources: corev1.ResourceRequirements{
 				Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("32Mi")},
@@ -331,6 +311,13 @@ func helperPod(r release.Release, name string, args []string) corev1.PodSpec {
 			},
 		}},
 	}
+}
+
+// unbundled gives a container of somebody else's image what it may need and the
+// bundle does not.
+func unbundled(c *corev1.Container) {
+	c.SecurityContext = &corev1.SecurityContext{AllowPrivilegeEscalation: new(false)}
+	c.Resources = corev1.ResourceRequirements{}
 }
 
 func helperLabels(r release.Release, role string) map[string]string {

@@ -33,7 +33,7 @@ func TestOnlyColourPodsAreSelected(t *testing.T) {
 		"cutover.dev/release": "r7", "cutover.dev/serves": "notes", "cutover.dev/colour": "green",
 	}, d.Spec.Template.Labels)
 	require.Equal(t, d.Spec.Selector.MatchLabels, LiveService(made(), release.Green).Spec.Selector)
-	require.NotContains(t, MigrateJob(made()).Spec.Template.Labels, release.LabelServes, "it must never be sent a user's request")
+	require.NotContains(t, MigrateJob(&release.Record{Release: made()}).Spec.Template.Labels, release.LabelServes, "it must never be sent a user's request")
 }
 
 func TestAPodServesUntilEveryNodeKnowsThatItGoes(t *testing.T) {
@@ -86,7 +86,7 @@ func TestConfigurationIsImmutable(t *testing.T) {
 func TestSecretsStandInTheSecretOnly(t *testing.T) {
 	for _, o := range []any{
 		Deployment(made(), release.Blue), Config(made()), LiveService(made(), release.Blue), PreviewService(made(), release.Blue),
-		MigrateJob(made()), AgentPod(atWork(), time.Minute), made(),
+		MigrateJob(&release.Record{Release: made()}), AgentPod(atWork(), time.Minute), made(),
 	} {
 		data, err := json.Marshal(o)
 		require.NoError(t, err)
@@ -103,12 +103,12 @@ func TestTheServicesOutliveTheReleaseThatMadeThem(t *testing.T) {
 }
 
 func TestAFailedMigrationIsNotRepeated(t *testing.T) {
-	job := MigrateJob(made())
+	job := MigrateJob(&release.Record{Release: made()})
 	require.Zero(t, *job.Spec.BackoffLimit)
 	require.Equal(t, int64(660), *job.Spec.ActiveDeadlineSeconds, "after the migration's own limit")
 	spec := job.Spec.Template.Spec
 	require.Equal(t, image("b"), spec.Containers[0].Image)
-	require.Equal(t, []string{"agent", "migrate", "--dsn-env=DATABASE_URL", "--timeout=10m0s"}, spec.Containers[0].Args)
+	require.Equal(t, []string{"agent", "migrate", "--dsn-env=DATABASE_URL", "--folder=sql", "--release=" + made().ID, "--timeout=10m0s"}, spec.Containers[0].Args)
 	require.Equal(t, "notes-r7", spec.Containers[0].EnvFrom[1].SecretRef.Name)
 }
 
@@ -136,13 +136,14 @@ func TestSmokeTestsComeFromTheBundleAndAreRunAgainOnlyWhereDeclared(t *testing.T
 }
 
 func TestHelpersHaveNoRightsInTheirContainers(t *testing.T) {
-	require.False(t, *MigrateJob(made()).Spec.Template.Spec.AutomountServiceAccountToken)
-	for _, spec := range []corev1.PodSpec{AgentPod(atWork(), time.Minute).Spec, MigrateJob(made()).Spec.Template.Spec} {
+	require.False(t, *MigrateJob(&release.Record{Release: made()}).Spec.Template.Spec.AutomountServiceAccountToken)
+	for _, spec := range []corev1.PodSpec{AgentPod(atWork(), time.Minute).Spec, MigrateJob(&release.Record{Release: made()}).Spec.Template.Spec} {
 		c := spec.Containers[0].SecurityContext
 		require.True(t, *c.RunAsNonRoot)
 		require.True(t, *c.ReadOnlyRootFilesystem)
 		require.False(t, *c.AllowPrivilegeEscalation)
 		require.Equal(t, []corev1.Capability{"ALL"}, c.Capabilities.Drop)
+		require.Equal(t, corev1.SeccompProfileTypeRuntimeDefault, c.SeccompProfile.Type)
 	}
 }
 
@@ -151,7 +152,7 @@ func TestEveryPodPullsWithThePullSecret(t *testing.T) {
 	rec.Release.Env.Image.PullSecret = "login"
 	r := rec.Release
 	for _, spec := range []corev1.PodSpec{
-		Deployment(r, release.Blue).Spec.Template.Spec, AgentPod(rec, time.Minute).Spec, MigrateJob(r).Spec.Template.Spec,
+		Deployment(r, release.Blue).Spec.Template.Spec, AgentPod(rec, time.Minute).Spec, MigrateJob(&release.Record{Release: r}).Spec.Template.Spec,
 	} {
 		require.Equal(t, []corev1.LocalObjectReference{{Name: "login"}}, spec.ImagePullSecrets)
 	}
@@ -164,7 +165,7 @@ func TestTheLongestNameOfAnApplicationStillGivesNames(t *testing.T) {
 	names := release.Names{App: r.Env.App}
 	for _, m := range []metav1.Object{
 		Deployment(r, release.Green), Config(r), Secret(r, nil), LiveService(r, release.Blue), PreviewService(r, release.Blue),
-		MigrateJob(r), DisruptionBudget(r, release.Green),
+		MigrateJob(&release.Record{Release: r}), DisruptionBudget(r, release.Green),
 		&metav1.ObjectMeta{Name: names.Head()}, &metav1.ObjectMeta{Name: names.Archive(123456)}, &metav1.ObjectMeta{Name: names.Series(123456)}, &metav1.ObjectMeta{Name: names.Guard()},
 	} {
 		require.Empty(t, validation.IsDNS1123Label(m.GetName()), m.GetName())

@@ -15,6 +15,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"cutover.dev/ci/config"
+	"cutover.dev/ci/migrate"
+	"cutover.dev/ci/migrate/lint"
 	"cutover.dev/ci/release"
 )
 
@@ -26,8 +28,10 @@ type Input struct {
 	Bundle      string
 	Commit      string
 	CommittedAt *time.Time
-	// Migrations are the bundle's migration files, name to content.
-	Migrations map[string][]byte
+	// Migrations are the bundle's migration files, and Lint reads those that are
+	// named, as one batch. Nil: nothing is read.
+	Migrations []migrate.File
+	Lint       func(names []string) ([]lint.Finding, error)
 	// Secrets are the values that the pods get. They never leave this struct but
 	// for the release's Secret.
 	Secrets map[string]string
@@ -36,10 +40,11 @@ type Input struct {
 	Restore *release.Release
 	// Ancestry is what the caller's git knows.
 	Ancestry Ancestry
-	// AllowOlder, Adopt and LiveIsBroken are the caller's reasons, if any, to deploy
-	// an older commit over a newer one, to take over a Service whose selector somebody
-	// else wrote, and to deploy though what serves is not well.
-	AllowOlder, Adopt, LiveIsBroken string
+	// AllowOlder, Adopt, LiveIsBroken and AcceptDrift are the caller's reasons, if any,
+	// to deploy an older commit over a newer one, to take over a Service whose selector
+	// somebody else wrote, to deploy though what serves is not well, and to go on with
+	// a schema that was changed by hand.
+	AllowOlder, Adopt, LiveIsBroken, AcceptDrift string
 }
 
 // Kind returns what is asked for.
@@ -52,7 +57,7 @@ func (in Input) Kind() release.Kind {
 
 // Reasons returns the reasons that were given, by the flag's name.
 func (in Input) Reasons() map[string]string {
-	reasons := map[string]string{"allow-older": in.AllowOlder, "adopt": in.Adopt, release.LiveIsBroken: in.LiveIsBroken}
+	reasons := map[string]string{"allow-older": in.AllowOlder, "adopt": in.Adopt, release.LiveIsBroken: in.LiveIsBroken, "accept-drift": in.AcceptDrift}
 	maps.DeleteFunc(reasons, func(_, why string) bool { return why == "" })
 	return reasons
 }
@@ -76,6 +81,7 @@ type Observed struct {
 	// LiveSecrets are the values of the live release's Secret.
 	LiveSecrets map[string]string
 	Inspected
+	Checked
 }
 
 // Inspected is what only someone asks who is about to act.
@@ -88,6 +94,11 @@ type Inspected struct {
 	// Nodes are those that take pods without tolerations. Nil: they could not be read,
 	// or are too many to look at.
 	Nodes []Node
+}
+
+// Refused reports whether a right is missing without which nothing can be done.
+func (i Inspected) Refused() bool {
+	return slices.ContainsFunc(i.Denied, func(r Right) bool { return !r.advisory() })
 }
 
 // Node is a node of the cluster.
@@ -146,6 +157,13 @@ type Plan struct {
 	Release   release.Release `json:"release"`
 	Colour    release.Colour  `json:"colour"`
 	Replicas  int             `json:"replicas"`
+	// Migrations is how the database stands to the release's migrations, nil if it
+	// was not looked at.
+	Migrations *migrate.State `json:"migrations,omitempty"`
+	// Schema is the database's version, Contracted are the versions of the contract
+	// migrations that it has, both as far as known.
+	Schema     int64   `json:"schema,omitempty"`
+	Contracted []int64 `json:"contracted,omitempty"`
 	// Previous is what serves now, nil on a first release.
 	Previous       *release.Release `json:"previous,omitempty"`
 	PreviousColour release.Colour   `json:"previous_colour,omitempty"`
@@ -172,6 +190,8 @@ func Make(in Input, seen Observed) Plan {
 	p.Colour = p.PreviousColour.Other()
 	p.Replicas = replicas(in.Env, p.Previous, seen.Size[p.PreviousColour])
 	p.Findings = findings(in, seen, p.Replicas)
+	p.Migrations = seen.Database
+	p.Schema, p.Contracted = schema(seen)
 	p.Changes = changes(in, seen, p.Release)
 	if p.Previous != nil && len(p.Changes) == 0 && serves(seen, p) {
 		p.Action = Nothing
@@ -181,6 +201,19 @@ func Make(in Input, seen Observed) Plan {
 	}
 	p.Hash = hash(p, in)
 	return p
+}
+
+// schema returns the database's version and the contract migrations that it has, as
+// it tells, else as the last run knew.
+func schema(seen Observed) (version int64, contracted []int64) {
+	switch {
+	case seen.Database != nil:
+		return seen.Database.Version, seen.Database.Contracted
+	case seen.Record != nil:
+		return seen.Record.Schema, seen.Record.Contracted
+	default:
+		return 0, nil
+	}
 }
 
 // replicas returns the size of the new colour. It takes over all of the traffic,
@@ -220,6 +253,7 @@ func candidate(in Input) release.Release {
 		CommittedAt: in.CommittedAt,
 		Env:         in.Env,
 		Migrations:  migrationsHash(in.Migrations),
+		Contracts:   migrate.Contracts(in.Migrations),
 	}
 	r.Fingerprint = fingerprint(r)
 	return r
@@ -231,13 +265,14 @@ func fingerprint(r release.Release) string {
 	return digest(Deployment(r, release.Blue), Autoscaler(r, release.Blue, 0), Config(r), LiveService(r, release.Blue), r.Version, r.Migrations)
 }
 
-func migrationsHash(files map[string][]byte) string {
+// migrationsHash covers what would run, not how it is commented.
+func migrationsHash(files []migrate.File) string {
 	if len(files) == 0 {
 		return ""
 	}
 	h := sha256.New()
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		fmt.Fprintf(h, "%s %d\n%s", name, len(files[name]), files[name])
+	for _, f := range files {
+		fmt.Fprintln(h, f.Name, f.Phase, f.Hash)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
@@ -293,7 +328,11 @@ func hash(p Plan, in Input) string {
 	if p.Previous != nil {
 		previous = p.Previous.ID + p.Previous.Fingerprint
 	}
-	return digest(p.Namespace, in.Env.Name, p.Kind, p.Action, p.Release.Fingerprint, p.Release.Bundle, p.Colour, previous)[:12]
+	var pending []string
+	if p.Migrations != nil {
+		pending = p.Migrations.Pending
+	}
+	return digest(p.Namespace, in.Env.Name, p.Kind, p.Action, p.Release.Fingerprint, p.Release.Bundle, p.Colour, previous, pending)[:12]
 }
 
 // digest returns a hash over the JSON of the values.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"cutover.dev/ci/config"
+	"cutover.dev/ci/migrate"
 	"cutover.dev/ci/release"
 )
 
@@ -34,7 +35,7 @@ func offer() Input {
 			Shutdown: config.Shutdown{Sleep: 5 * time.Second, Grace: 45 * time.Second},
 		},
 		Version: "1.0.0", Image: image("a"), Bundle: image("b"), Commit: "0123456789abcdef",
-		Migrations: map[string][]byte{"1_notes.sql": []byte("create table notes ();")},
+		Migrations: []migrate.File{{Version: 1, Name: "1_notes.sql", Phase: migrate.Expand, Hash: "create table notes"}},
 		Secrets:    map[string]string{"DATABASE_URL": secretValue},
 	}
 }
@@ -145,10 +146,10 @@ func TestTheHashChangesWithWhatIsApproved(t *testing.T) {
 		"probe":         func(in *Input, _ *Observed) { in.Env.Health.Ready = "/ready" },
 		"grace":         func(in *Input, _ *Observed) { in.Env.Shutdown.Grace = time.Minute },
 		"migration": func(in *Input, _ *Observed) {
-			in.Migrations = map[string][]byte{"1_notes.sql": []byte("drop table notes;")}
+			in.Migrations[0].Hash = "drop table notes"
 		},
 		"migration's name": func(in *Input, _ *Observed) {
-			in.Migrations = map[string][]byte{"2_notes.sql": in.Migrations["1_notes.sql"]}
+			in.Migrations[0].Name = "2_notes.sql"
 		},
 		"previous release": func(_ *Input, o *Observed) { o.Record.Release.ID = "r7" },
 		"previous content": func(_ *Input, o *Observed) { o.Record.Release.Fingerprint = "another" },
@@ -170,7 +171,7 @@ func TestChangesNameWhatDiffersButNoValue(t *testing.T) {
 	in := offer()
 	in.Env.Env = map[string]string{"LOG_LEVEL": "quiet-value", "NEW": "new-value"}
 	in.Env.Replicas = 4
-	in.Migrations["2_tags.sql"] = []byte("create table tags ();")
+	in.Migrations = append(in.Migrations, migrate.File{Version: 2, Name: "2_tags.sql", Phase: migrate.Expand, Hash: "create table tags"})
 	in.Secrets = map[string]string{"DATABASE_URL": "postgres://other"}
 	p := Make(in, after(offer()))
 	text := strings.Join(p.Changes, "\n")

@@ -87,7 +87,7 @@ func demand(in Input, size int) corev1.ResourceList {
 	count(AgentPod(rec, 0).Spec, 1)
 	switch {
 	case r.Env.Migrations != nil:
-		count(MigrateJob(r).Spec.Template.Spec, 1)
+		count(MigrateJob(rec).Spec.Template.Spec, 1)
 	case r.Env.Smoke != nil:
 		count(SmokeJob(rec, "", "").Spec.Template.Spec, 1)
 	}

@@ -27,6 +27,9 @@ func (p Plan) Text() string {
 		fmt.Fprintf(&b, "  would raise %s, %d pods\n", describe(next, p.Colour), p.Replicas)
 		fmt.Fprintf(&b, "  image       %s\n  bundle      %s\n", p.Release.Image, p.Release.Bundle)
 	}
+	if m := p.Migrations; m != nil {
+		fmt.Fprintf(&b, "  migrations  %s\n", m)
+	}
 	for i, c := range p.Changes {
 		fmt.Fprintf(&b, "  %-11s %s\n", title("changes", i), c)
 	}

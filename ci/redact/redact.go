@@ -8,6 +8,7 @@ package redact
 import (
 	"io"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -29,7 +30,7 @@ type Secrets struct {
 }
 
 // Add registers values and the parts of them that give something away: each
-// line, and the password of a URL, also as it stands escaped there.
+// line, and the password of a connection string, also as it stands escaped there.
 func (s *Secrets) Add(values ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -46,6 +47,10 @@ func (s *Secrets) Add(values ...string) {
 				s.add(rawPassword(v))
 			}
 		}
+		for _, m := range keyword.FindAllStringSubmatch(v, -1) {
+			s.add(m[1])
+			s.add(strings.NewReplacer(`\'`, `'`, `\\`, `\`).Replace(strings.Trim(m[1], "'")))
+		}
 	}
 	slices.SortFunc(s.values, func(a, b string) int { return len(b) - len(a) })
 	pairs := make([]string, 0, 2*len(s.values))
@@ -60,6 +65,10 @@ func (s *Secrets) add(v string) {
 		s.values = append(s.values, v)
 	}
 }
+
+// keyword finds the password in a connection string of keywords and values, as
+// libpq's manual describes it (33.1.1.1): with blanks in it, it stands in quotes.
+var keyword = regexp.MustCompile(`(?i)\bpassword\s*=\s*('(?:[^'\\]|\\.)*'|\S+)`)
 
 // rawPassword returns the password of a URL that has one, escaped as it stands
 // there: there is more than one way to escape.

@@ -45,6 +45,20 @@ func TestThePasswordOfAConnectionStringIsHidden(t *testing.T) {
 	}
 }
 
+func TestThePasswordOfAConnectionStringOfKeywordsIsHidden(t *testing.T) {
+	for dsn, forms := range map[string][]string{
+		"host=db user=notes password=correct-horse dbname=notes": {"correct-horse"},
+		"password = correct-horse host=db":                       {"correct-horse"},
+		`host=db PASSWORD='two words' dbname=x`:                  {"two words", "'two words'"},
+		`host=db password='it\'s a \\ secret'`:                   {`it's a \ secret`, `'it\'s a \\ secret'`},
+	} {
+		for _, form := range forms {
+			require.Equal(t, "failed: [secret].", hide("failed: "+form+".", dsn), "%s in %s", form, dsn)
+		}
+		require.Equal(t, "user=notes dbname=notes", hide("user=notes dbname=notes", dsn), "what is no secret stays")
+	}
+}
+
 func TestShortValuesAreNotHidden(t *testing.T) {
 	require.Equal(t, "on 12345", hide("on 12345", "on", "12345", ""))
 	require.Equal(t, "[secret]", hide("123456", "123456"))

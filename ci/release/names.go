@@ -44,6 +44,15 @@ func (n Names) Agent() string { return n.App + "-cutover-agent" }
 // Migrate is the Job that migrates the database for a release.
 func (n Names) Migrate(releaseID string) string { return n.App + "-" + releaseID + "-migrate" }
 
+// Check is the Job of one look at what only a pod can tell.
+func (n Names) Check(nonce string) string { return n.App + "-check-" + nonce }
+
+// Backup is the Job that copies the database before a run contracts it.
+func (n Names) Backup(number int) string { return fmt.Sprintf("%s-backup-%d", n.App, number) }
+
+// Contract is the Job that contracts the database in a run.
+func (n Names) Contract(number int) string { return fmt.Sprintf("%s-contract-%d", n.App, number) }
+
 // Smoke is the Job that runs a run's smoke tests against a target.
 func (n Names) Smoke(number int, target string) string {
 	return fmt.Sprintf("%s-smoke-%d-%s", n.App, number, target)

@@ -75,6 +75,9 @@ type Release struct {
 	// Schema is the database's version after this release's migrations ran, 0
 	// without a database.
 	Schema int64 `json:"schema,omitempty"`
+	// Contracts are the versions of the contract migrations that the bundle has: once
+	// they ran, this release still works and one that does not have them does not.
+	Contracts []int64 `json:"contracts,omitempty"`
 }
 
 // Kind is what a run was asked for.
@@ -86,6 +89,8 @@ const (
 	Deploy Kind = "deploy"
 	// Rollback takes one that served before to it again.
 	Rollback Kind = "rollback"
+	// Contract takes from the database what only older releases use.
+	Contract Kind = "contract"
 )
 
 // Outcome is how a run ended, or that it has not.
@@ -234,6 +239,18 @@ type Record struct {
 	// Pinned is the minimum that the previous colour's autoscaler had before the
 	// run raised it; 0 without an autoscaler.
 	Pinned int `json:"pinned,omitempty"`
+	// Pending are the migrations that the release brings; Remember says that the
+	// database's ledger is to be brought up to date also without any. Contracting are the
+	// versions of those by which the run takes something from the database, and
+	// RestorePoint is where that stood before.
+	Pending      []string `json:"pending,omitempty"`
+	Remember     bool     `json:"remember,omitempty"`
+	Contracting  []int64  `json:"contracting,omitempty"`
+	RestorePoint string   `json:"restore_point,omitempty"`
+	// Schema is the database's version, and Contracted are the contract migrations that
+	// it has, as far as the run knows: see Release.Lives.
+	Schema     int64   `json:"schema,omitempty"`
+	Contracted []int64 `json:"contracted,omitempty"`
 	// Reasons are what the caller gave for what would else have been refused, by
 	// the flag's name.
 	Reasons map[string]string `json:"reasons,omitempty"`

@@ -36,18 +36,36 @@ func Text(rec *release.Record) string {
 	if g := rec.Guard; g != nil {
 		fmt.Fprintf(&b, "  guard        %s at %s: %s\n", g.State, g.At.UTC().Format(time.RFC3339), g.Evidence)
 	}
+	if rec.Schema > 0 {
+		fmt.Fprintf(&b, "  schema       at %d%s\n", rec.Schema, stays(rec))
+	}
+	if rec.RestorePoint != "" {
+		fmt.Fprintf(&b, "  restore      %s\n", rec.RestorePoint)
+	}
 	for _, flag := range slices.Sorted(maps.Keys(rec.Reasons)) {
 		fmt.Fprintf(&b, "  reason       --%s: %s\n", flag, rec.Reasons[flag])
 	}
 	fmt.Fprintf(&b, "  serving      %s\n", Serving(rec))
-	fmt.Fprintf(&b, "  run          %s, number %d%s, plan %s\n", rec.Run, rec.Number, label(rec), rec.Plan)
+	fmt.Fprintf(&b, "  run          %s, number %d%s", rec.Run, rec.Number, label(rec))
+	if rec.Plan != "" {
+		fmt.Fprintf(&b, ", plan %s", rec.Plan)
+	}
+	b.WriteString("\n")
 	return b.String()
 }
 
 // kind says what was asked for, where it was not a deploy.
 func kind(rec *release.Record) string {
-	if rec.Kind == release.Rollback {
-		return "rollback: "
+	if rec.Kind == release.Rollback || rec.Kind == release.Contract {
+		return string(rec.Kind) + ": "
+	}
+	return ""
+}
+
+// stays says that going back to an earlier release does not move the schema.
+func stays(rec *release.Record) string {
+	if rec.Kind == release.Rollback || rec.Outcome == release.RolledBack {
+		return ", where it stays"
 	}
 	return ""
 }
@@ -98,6 +116,9 @@ func Run(rec *release.Record, format string) (string, error) {
 func Line(e rollout.Event) string {
 	if e.Step == "" {
 		return e.Note
+	}
+	if e.Said != "" {
+		return fmt.Sprintf("%-12s | %s", e.Step, e.Said)
 	}
 	text := fmt.Sprintf("%-12s %s", e.Step, e.State)
 	if e.State == release.Done || e.State == release.Broken {

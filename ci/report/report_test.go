@@ -64,6 +64,26 @@ func TestTextOfARunThatChangedNothing(t *testing.T) {
 `, Text(rec))
 }
 
+func TestTextSaysWhereTheSchemaIs(t *testing.T) {
+	rec := record()
+	rec.Schema = 4
+	require.Contains(t, Text(rec), "\n  schema       at 4\n")
+	rec.Outcome = release.RolledBack
+	require.Contains(t, Text(rec), "\n  schema       at 4, where it stays\n")
+	rec.Outcome, rec.Kind = release.Succeeded, release.Rollback
+	require.Contains(t, Text(rec), "\n  schema       at 4, where it stays\n")
+
+	rec.Kind, rec.RestorePoint, rec.Plan = release.Contract, "s3://backups/7", ""
+	text := Text(rec)
+	require.Contains(t, text, "contract: notes 1.1.0 to prod: succeeded")
+	require.Contains(t, text, "\n  restore      s3://backups/7\n")
+	require.Contains(t, text, "number 7 (job 1)\n")
+}
+
+func TestALineThatAHelperSaidIsSeenAsSuch(t *testing.T) {
+	require.Equal(t, "migrate      | 2_x.sql was applied in 0.1 s", Line(rollout.Event{Step: "migrate", State: release.Started, Said: "2_x.sql was applied in 0.1 s"}))
+}
+
 func TestTheHeadlineSaysHowARunEnded(t *testing.T) {
 	for outcome, want := range map[release.Outcome]string{
 		release.Halted: "halted in 21.0 s", release.Refused: "refused in 21.0 s", release.Failed: "failed in 21.0 s",

@@ -66,7 +66,8 @@ func (d *Deployer) runner(lock Lock) *Runner {
 }
 
 // Plan observes and decides. Where there is something to do, it also looks for what
-// could stop it on its way. It changes nothing.
+// could stop it on its way. But for a pod that lives for some seconds it changes
+// nothing.
 func (d *Deployer) Plan(ctx context.Context) (plan.Plan, error) {
 	seen, err := d.Cluster.Observe(ctx)
 	if err != nil {
@@ -79,7 +80,21 @@ func (d *Deployer) Plan(ctx context.Context) (plan.Plan, error) {
 	if seen.Inspected, err = d.Cluster.Inspect(ctx); err != nil {
 		return plan.Plan{}, outcome.Fail(again, err)
 	}
+	if p = plan.Make(d.Input, seen); seen.Refused() || !d.wantsCheck(p) {
+		return p, nil
+	}
+	d.tell(Event{Note: "a short-lived pod looks at what only a pod can tell: the database, and whether the image can be pulled"})
+	if seen.Checked, err = d.Cluster.Check(ctx, p.Release, d.Input); err != nil {
+		return plan.Plan{}, outcome.Fail(again, err)
+	}
 	return plan.Make(d.Input, seen), nil
+}
+
+// wantsCheck reports whether a pod is to look before a run. Without a database a
+// deploy spends none on it: that an image cannot be pulled, its first pod tells as
+// soon. A rollback touches no database and is in a hurry.
+func (d *Deployer) wantsCheck(p plan.Plan) bool {
+	return p.Kind == release.Deploy && (d.Preview || d.Input.Env.Migrations != nil)
 }
 
 // Refusal returns the plan's findings as one error, nil if there are none.
@@ -103,7 +118,12 @@ func (d *Deployer) record(run string, p plan.Plan) *release.Record {
 		Kind: p.Kind, Namespace: p.Namespace, Plan: p.Hash, Reasons: d.Input.Reasons(),
 		Release: p.Release, Colour: p.Colour, Replicas: p.Replicas,
 		Previous: p.Previous, PreviousColour: p.PreviousColour,
+		Schema: p.Schema, Contracted: p.Contracted,
 		Outcome: release.Running, Serving: p.PreviousColour, Started: *now(),
+	}
+	if p.Migrations != nil {
+		rec.Pending, rec.Release.Schema = p.Migrations.Pending, p.Migrations.Version
+		rec.Remember = p.Migrations.Unwritten || d.Input.AcceptDrift != ""
 	}
 	for _, s := range d.Steps() {
 		rec.Steps = append(rec.Steps, release.Step{Name: s.Name, State: release.Pending})

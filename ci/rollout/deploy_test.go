@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -254,7 +255,7 @@ func TestAnApplicationThatIsDownIsNotDeployedOverWithoutAReason(t *testing.T) {
 	require.Contains(t, outcome.Explain(err), `or the same command with --live-is-broken="why"`)
 	require.Contains(t, outcome.Explain(err), "now:  nothing was changed")
 	require.Nil(t, rec)
-	require.Equal(t, []string{"watch", "load", "observe", "inspect"}, w.since(before))
+	require.Equal(t, []string{"watch", "load", "observe", "inspect", "check"}, w.since(before))
 
 	in := input("2")
 	in.LiveIsBroken = "out of memory since noon"
@@ -361,7 +362,7 @@ func TestAFailedMigrationNamesItsFileAndNeverRaises(t *testing.T) {
 
 type failedMigration struct{ *session }
 
-func (failedMigration) Migrate(context.Context, *release.Record) (string, error) {
+func (failedMigration) Migrate(context.Context, *release.Record, func(string)) (string, error) {
 	return `result: {"from":1,"to":1,"failed":"2_tags.sql","error":"relation \"tags\" exists"}` + "\n", errors.New("the Job failed")
 }
 
@@ -474,13 +475,14 @@ func TestEventsTellEveryChangeInOrder(t *testing.T) {
 	require.Error(t, err)
 	var told []string
 	for _, e := range s.events {
-		told = append(told, e.Step+" "+string(e.State))
+		told = append(told, strings.TrimSpace(e.Step+" "+string(e.State)+" "+e.Said))
 	}
 	require.Equal(t, []string{
-		"preflight started", "preflight done", "migrate started", "migrate done",
+		"", "preflight started", "preflight done", "migrate started", "migrate started applying", "migrate done",
 		"raise started", "raise failed", "raise undoing", "raise undone", "migrate undoing", "migrate undone",
 	}, told)
-	require.Equal(t, "pod notes-x cannot become ready: CrashLoopBackOff", s.events[5].Note)
+	require.Contains(t, s.events[0].Note, "a short-lived pod looks")
+	require.Equal(t, "pod notes-x cannot become ready: CrashLoopBackOff", s.events[7].Note)
 }
 
 func TestAColourThatFellIllSinceItWasVerifiedIsNotSwitchedTo(t *testing.T) {

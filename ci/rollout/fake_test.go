@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -44,7 +45,12 @@ type world struct {
 	head     []byte // the current record, as it is stored
 	revision int
 	archive  []*release.Record
-	schema   int64
+	// schema is the database's version, contracted what was taken from it, deferred
+	// what waits to be, and drifted what speaks against touching it.
+	schema     int64
+	contracted []int64
+	deferred   []string
+	drifted    []migrate.Problem
 
 	// enough is how many pods the serving colour must have ready.
 	enough int
@@ -129,9 +135,25 @@ func input(version string) plan.Input {
 		Version:    version,
 		Image:      "registry.example.com/notes@sha256:" + strings.Repeat("a", 50) + fmt.Sprintf("%014x", version),
 		Bundle:     "registry.example.com/notes@sha256:" + strings.Repeat("b", 64),
-		Migrations: map[string][]byte{"1_notes.sql": []byte("create table notes ();")},
+		Migrations: migrations(version),
 		Secrets:    map[string]string{"DATABASE_URL": secretValue},
 	}
+}
+
+// migrations are those of a version: each version brings one.
+func migrations(version string) (files []migrate.File) {
+	last, err := strconv.ParseInt(version, 10, 64)
+	if err != nil {
+		last = 1
+	}
+	for v := int64(1); v <= last; v++ {
+		name := fmt.Sprintf("%d_more.sql", v)
+		if v == 1 {
+			name = "1_notes.sql"
+		}
+		files = append(files, migrate.File{Version: v, Name: name, Phase: migrate.Expand, Hash: name})
+	}
+	return files
 }
 
 // session is one process at work on the world.
@@ -299,20 +321,93 @@ func (s *session) CreateConfig(ctx context.Context, rec *release.Record, secrets
 	})
 }
 
-func (s *session) Migrate(ctx context.Context, rec *release.Record) (log string, err error) {
+// versionOf is the number that a migration's name begins with.
+func versionOf(file string) int64 {
+	digits, _, _ := strings.Cut(file, "_")
+	v, _ := strconv.ParseInt(digits, 10, 64)
+	return v
+}
+
+func (s *session) Check(ctx context.Context, _ release.Release, in plan.Input) (seen plan.Checked, err error) {
+	err = s.call(ctx, "check", func() error {
+		seen = plan.Checked{Looked: true, Database: &migrate.State{Version: s.schema, Contracted: slices.Clone(s.contracted), Problems: s.drifted}}
+		for _, f := range in.Migrations {
+			switch {
+			case f.Phase == migrate.Contract:
+			case f.Version > s.schema:
+				seen.Database.Pending = append(seen.Database.Pending, f.Name)
+			default:
+				seen.Database.Applied = append(seen.Database.Applied, f.Name)
+			}
+		}
+		seen.Database.Deferred = slices.Clone(s.deferred)
+		return nil
+	})
+	return seen, err
+}
+
+func (s *session) Migrate(ctx context.Context, rec *release.Record, tell func(string)) (log string, err error) {
 	err = s.call(ctx, "migrate", func() error {
 		if s.configs[rec.Release.ID] == nil {
 			return errors.New("the Job has no configuration")
 		}
-		result := migrate.Result{From: s.schema, To: 1}
-		if s.schema == 0 {
-			result.Applied = []migrate.Applied{{Version: 1, File: "1_notes.sql"}}
+		result := migrate.Result{From: s.schema, To: s.schema, Contracted: s.contracted}
+		for _, file := range rec.Pending {
+			if v := versionOf(file); v > s.schema { // else a killed run came so far
+				s.schema, result.To = v, v
+				result.Applied = append(result.Applied, migrate.Applied{Version: v, File: file})
+			}
 		}
-		s.schema = 1
-		log = "connecting\n" + result.Line() + "\n"
+		log = s.say(tell, "applying", result.Line())
 		return nil
 	})
 	return log, err
+}
+
+func (s *session) Contract(ctx context.Context, rec *release.Record, versions []int64, tell func(string)) (log string, err error) {
+	err = s.call(ctx, "contract", func() error {
+		if s.configs[rec.Release.ID] == nil {
+			return errors.New("the Job has no configuration")
+		}
+		result := migrate.Result{From: s.schema, To: s.schema, RestorePoint: "LSN 0/1"}
+		for _, v := range versions {
+			if slices.Contains(s.contracted, v) { // a killed run came so far
+				continue
+			}
+			s.contracted = append(s.contracted, v)
+			s.deferred = slices.DeleteFunc(s.deferred, func(file string) bool { return versionOf(file) == v })
+			result.Applied = append(result.Applied, migrate.Applied{Version: v, File: "x.sql"})
+		}
+		result.Contracted = slices.Clone(s.contracted)
+		log = s.say(tell, "applying", result.Line())
+		return nil
+	})
+	return log, err
+}
+
+// say prints the lines of a helper.
+func (s *session) say(tell func(string), lines ...string) string {
+	for _, line := range lines {
+		tell(line)
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+func (s *session) Backup(ctx context.Context, _ *release.Record) (log string, err error) {
+	err = s.call(ctx, "backup", func() error { log = "copying\ns3://backups/notes-7\n"; return nil })
+	return log, err
+}
+
+func (s *session) History(ctx context.Context) (runs []release.Summary, err error) {
+	err = s.call(ctx, "history", func() error {
+		for _, rec := range append(slices.Clone(s.archive), s.stored()) {
+			if rec != nil {
+				runs = append(runs, rec.Summary())
+			}
+		}
+		return nil
+	})
+	return runs, err
 }
 
 func (s *session) Smoke(ctx context.Context, rec *release.Record, target, service string) (log string, err error) {

@@ -3,10 +3,13 @@ package rollout
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"cutover.dev/ci/migrate"
 	"cutover.dev/ci/outcome"
+	"cutover.dev/ci/plan"
 	"cutover.dev/ci/release"
 )
 
@@ -16,30 +19,59 @@ func (d *Deployer) migrate(ctx context.Context, rec *release.Record) error {
 	if err := d.Cluster.CreateConfig(ctx, rec, d.Input.Secrets); err != nil {
 		return err
 	}
-	if rec.Kind == release.Rollback {
+	switch {
+	case rec.Kind == release.Rollback:
 		note(rec, "migrate", "the schema stays as it is")
 		return nil
-	}
-	if rec.Release.Env.Migrations == nil {
+	case rec.Release.Env.Migrations == nil:
 		note(rec, "migrate", "no migrations are configured")
 		return nil
+	case len(rec.Pending) == 0 && !rec.Remember:
+		note(rec, "migrate", "schema is at %d; nothing to apply", rec.Release.Schema)
+		return nil
 	}
-	log, err := d.Cluster.Migrate(ctx, rec)
-	result, found := migrate.ParseResult(log)
-	if found {
-		rec.Release.Schema = result.To
+	log, err := d.Cluster.Migrate(ctx, rec, d.says("migrate"))
+	result, err := migrated(log, err)
+	if result.To > 0 { // also when it failed on its way
+		rec.Release.Schema, rec.Schema, rec.Contracted = result.To, result.To, result.Contracted
+	}
+	if err == nil {
 		note(rec, "migrate", "%s", result)
 	}
+	return err
+}
+
+// says tells the lines of a step's helper, but for its result, which is for a
+// program, and its error, which the run tells.
+func (d *Deployer) says(step string) func(line string) {
+	over := false
+	return func(line string) {
+		_, result := migrate.ParseResult(line)
+		if over = over || result || strings.HasPrefix(line, "error: "); !over && line != "" {
+			d.tell(Event{Step: step, State: release.Started, Said: line})
+		}
+	}
+}
+
+// migrated reads what a Job did to the database out of its log.
+func migrated(log string, err error) (migrate.Result, error) {
+	result, found := migrate.ParseResult(log)
 	switch {
+	case found && len(result.Problems) > 0:
+		var findings plan.Plan
+		for _, p := range result.Problems {
+			findings.Findings = append(findings.Findings, plan.Finding{What: p.What, Next: p.Next})
+		}
+		return result, Refusal(findings)
 	case err != nil && found && result.Error != "":
-		return &outcome.Error{Code: outcome.RolledBack, Err: fmt.Errorf("%s failed: %s", cmp.Or(result.Failed, "the migration"), result.Error),
+		return result, &outcome.Error{Code: outcome.RolledBack, Err: fmt.Errorf("%s failed: %s", cmp.Or(result.Failed, "the migration"), result.Error),
 			Next: "correct the migration, commit, and deploy again"}
 	case err != nil:
-		return err
+		return result, err
 	case !found:
-		return fmt.Errorf("the migration said nothing of its result:\n%s", log)
+		return result, errors.New("the migration said nothing of its result:\n" + log)
 	}
-	return nil
+	return result, nil
 }
 
 // forget takes away what belonged to the release alone: its ConfigMap, its Secret
@@ -51,4 +83,21 @@ func (d *Deployer) forget(ctx context.Context, rec *release.Record) error {
 	}
 	note(rec, "migrate", "the release's configuration is gone; the schema stays as it is")
 	return d.Cluster.DeleteRelease(ctx, rec.Release.ID)
+}
+
+// MigrateStatus says how the database stands to the release's migrations. But for a
+// pod that lives for some seconds it changes nothing.
+func (d *Deployer) MigrateStatus(ctx context.Context) (*migrate.State, error) {
+	if d.Input.Env.Migrations == nil {
+		return nil, outcome.Refusef("see `migrations` in the README", "no migrations are configured in envs/%s.yaml", d.Input.Env.Name)
+	}
+	d.tell(Event{Note: "a short-lived pod looks at the database"})
+	seen, err := d.Cluster.Check(ctx, plan.Make(d.Input, plan.Observed{}).Release, d.Input)
+	switch {
+	case err != nil:
+		return nil, outcome.Fail(again, err)
+	case seen.Database == nil:
+		return nil, outcome.Failf(again, "how the database stands is not known: %s", seen.Trouble)
+	}
+	return seen.Database, nil
 }

@@ -16,8 +16,12 @@ import (
 	"cutover.dev/ci/release"
 )
 
-// Steps returns what a run does, in order.
+// Steps returns what a deploy or a rollback does, in order; what `migrate contract`
+// does stands in contraction.go.
 func (d *Deployer) Steps() []Step {
+	if len(d.contracting) > 0 {
+		return d.contractSteps()
+	}
 	env := d.Input.Env
 	return []Step{
 		{Name: "preflight", Timeout: time.Minute, Do: d.preflight, Undo: Reads()},
@@ -44,8 +48,11 @@ type Deployer struct {
 	// By says who runs it and from where; Label is the caller's own name for the
 	// run.
 	By, Label string
+	// Preview says that only a plan is wanted, with everything that can be looked at.
+	Preview bool
 
-	hook func(*Runner) // what a test changes; nil outside tests
+	contracting []int64       // of a run that contracts: the versions
+	hook        func(*Runner) // what a test changes; nil outside tests
 }
 
 // Cluster is what the steps ask of a cluster. Every method may be called again
@@ -56,7 +63,11 @@ type Cluster interface {
 	Observe(ctx context.Context) (plan.Observed, error)
 	// Inspect returns what could stop a run on its way.
 	Inspect(ctx context.Context) (plan.Inspected, error)
+	// Check looks, by a short-lived pod, at what only a pod can tell: the database,
+	// and whether the release's image can be pulled.
+	Check(ctx context.Context, r release.Release, in plan.Input) (plan.Checked, error)
 	Releases
+	Databases
 	Colours
 	Traffic
 }
@@ -66,7 +77,6 @@ type Releases interface {
 	CreateConfig(ctx context.Context, rec *release.Record, secrets map[string]string) error
 	// Secrets returns the values of a release's Secret.
 	Secrets(ctx context.Context, id string) (map[string]string, error)
-	Migrate(ctx context.Context, rec *release.Record) (log string, err error)
 	// Smoke runs the release's smoke tests against a Service, by a Job of the
 	// target's name, and returns what they said without any secret. The error is
 	// that they failed, or could not be run; then the Job stays.
@@ -75,6 +85,17 @@ type Releases interface {
 	EndSmoke(ctx context.Context, rec *release.Record, target string) error
 	DeleteRelease(ctx context.Context, id string) error
 	Tidy(ctx context.Context, rec *release.Record) error
+}
+
+// Databases are changed by Jobs from the release's bundle, one at a time. Each line
+// that such a Job prints is told as it comes; the whole is returned.
+type Databases interface {
+	// Migrate applies what the release brings.
+	Migrate(ctx context.Context, rec *release.Record, tell func(line string)) (log string, err error)
+	// Contract applies contract migrations of the run's release.
+	Contract(ctx context.Context, rec *release.Record, versions []int64, tell func(line string)) (log string, err error)
+	// Backup runs the declared backup command; what it printed holds no secret.
+	Backup(ctx context.Context, rec *release.Record) (log string, err error)
 }
 
 // Colours are the two sets of pods.

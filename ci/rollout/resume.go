@@ -74,6 +74,9 @@ func (d *Deployer) recover(ctx context.Context, lock Lock) error {
 // join follows the agent of a run that another process began, or starts it anew if
 // it has ended: this process has seen nothing of it yet.
 func (d *Deployer) join(ctx context.Context, rec *release.Record) error {
+	if rec.Kind == release.Contract { // it has no agent
+		return nil
+	}
 	if rec.Step("raise").State != release.Done || rec.Step("retire").State == release.Done {
 		return nil // raise starts it, retire has ended it
 	}
@@ -118,7 +121,7 @@ func (d *Deployer) unfinished(ctx context.Context) (*release.Record, error) {
 // as returns the deployer of a run that another process began: its steps follow
 // from that run's configuration.
 func (d *Deployer) as(rec *release.Record) *Deployer {
-	return &Deployer{Input: plan.Input{Env: rec.Release.Env, Secrets: d.Input.Secrets}, Cluster: d.Cluster, Agent: d.Agent, Store: d.Store, Locker: d.Locker, Notify: d.Notify, hook: d.hook}
+	return &Deployer{Input: plan.Input{Env: rec.Release.Env, Secrets: d.Input.Secrets}, Cluster: d.Cluster, Agent: d.Agent, Store: d.Store, Locker: d.Locker, Notify: d.Notify, contracting: rec.Contracting, hook: d.hook}
 }
 
 // knows refuses a run of other steps than these.

@@ -114,6 +114,9 @@ func (d *Deployer) target(ctx context.Context, current *release.Record, to strin
 	case rec == nil:
 		return nil, outcome.Refusef(history, "release %s is not among the kept ones that served", to)
 	}
+	if err := rec.Release.Lives(current.Schema, current.Contracted); err != nil {
+		return nil, outcome.Refusef("correct it forward: dagger call deploy --env="+d.Input.Env.Name+"   (or bring the database back to a restore point first, see "+history+")", "%w", err)
+	}
 	return &rec.Release, nil
 }
 

@@ -22,6 +22,8 @@ type Store interface {
 	Begin(ctx context.Context, rec *release.Record) error
 	// Save overwrites the current record.
 	Save(ctx context.Context, rec *release.Record) error
+	// History returns a line for every run that is remembered, the newest last.
+	History(ctx context.Context) ([]release.Summary, error)
 	// Find returns the newest kept record that ended well with the release, nil if
 	// none is kept.
 	Find(ctx context.Context, releaseID string) (*release.Record, error)
@@ -40,6 +42,8 @@ type Event struct {
 	// Note is what the step found or did, or why it failed.
 	Note    string
 	Seconds float64
+	// Said is a line that a helper of the step printed; the state is as it was.
+	Said string
 }
 
 // Phase is a moment around an act at which a test can inject a fault.
@@ -126,7 +130,7 @@ func (r *Runner) Run(ctx context.Context, rec *release.Record) error {
 		case err == nil:
 		case r.lost(ctx, err):
 			return r.overtaken(rec, fmt.Errorf("step %s: %w", s.Name, err))
-		case s.Undo.kind == finals && !errors.Is(err, errLedAway):
+		case s.Undo.kind == finals && rec.Kind != release.Contract && !errors.Is(err, errLedAway):
 			// There is no way back any more and the new version serves: what could not
 			// be tidied up is worth a note, not an alarm.
 		default:
@@ -306,6 +310,10 @@ func (r *Runner) undone(ctx context.Context, rec *release.Record, changed bool, 
 // serving says in one sentence what serves, for a run that was taken back.
 func serving(rec *release.Record) string {
 	live := rec.ServingRelease()
+	if rec.Kind == release.Contract {
+		return fmt.Sprintf("the schema is at %d, with the contract migrations %v applied; %s (version %s) serves on %s, as before",
+			rec.Schema, rec.Contracted, live.ID, live.Version, rec.Serving)
+	}
 	if live == nil {
 		return "everything was taken back; nothing serves, as before this first release"
 	}

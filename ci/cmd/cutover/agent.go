@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -14,8 +12,6 @@ import (
 
 	"cutover.dev/ci/agent"
 	"cutover.dev/ci/kube"
-	"cutover.dev/ci/migrate"
-	"cutover.dev/ci/outcome"
 	"cutover.dev/ci/probe"
 	"cutover.dev/ci/redact"
 	"cutover.dev/ci/release"
@@ -151,35 +147,4 @@ func (o *watchOptions) guarding() (*agent.Guard, error) {
 		Cluster: kube.NewGuard(cluster), Run: o.run,
 		Colour: release.Colour(o.colour), Previous: release.Colour(o.previous), Tolerated: o.tolerate,
 	}, nil
-}
-
-func agentMigrateCommand(secrets *redact.Secrets) *cobra.Command {
-	var (
-		dsnEnv, dir string
-		timeout     time.Duration
-	)
-	cmd := &cobra.Command{
-		Use:   "migrate",
-		Short: "Brings the database to the release's schema",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			dsn := os.Getenv(dsnEnv)
-			secrets.Add(dsn)
-			if dsn == "" {
-				return outcome.Refusef("list it under secrets.required", "the environment variable %s, which holds the connection string, is empty", dsnEnv)
-			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
-			defer cancel()
-			result, err := migrate.Up(ctx, dsn, os.DirFS(dir))
-			if err != nil {
-				result.Error = secrets.Hide(err.Error())
-			}
-			fmt.Fprintln(cmd.OutOrStdout(), result.Line())
-			return err
-		},
-	}
-	cmd.Flags().StringVar(&dsnEnv, "dsn-env", "DATABASE_URL", "environment variable with the connection string")
-	cmd.Flags().StringVar(&dir, "dir", "/migrations", "folder with goose's files")
-	cmd.Flags().DurationVar(&timeout, "timeout", 10*time.Minute, "limit for the whole migration")
-	return cmd
 }

@@ -11,6 +11,8 @@ import (
 
 	"cutover.dev/ci/config"
 	"cutover.dev/ci/kube"
+	"cutover.dev/ci/migrate"
+	"cutover.dev/ci/migrate/lint"
 	"cutover.dev/ci/outcome"
 	"cutover.dev/ci/plan"
 	"cutover.dev/ci/redact"
@@ -48,6 +50,7 @@ func (o *offer) flags(cmd *cobra.Command) {
 	f.StringVar(&o.input.AllowOlder, "allow-older", "", "why an older commit may replace a newer one")
 	f.StringVar(&o.input.LiveIsBroken, "live-is-broken", "", "why to deploy though what serves is not well")
 	f.StringVar(&o.input.Adopt, "adopt", "", "why the Service is cutover's again, after another program wrote its selector")
+	f.StringVar(&o.input.AcceptDrift, "accept-drift", "", "why a schema that was changed by hand is right as it is")
 	f.StringVar(&o.format, "format", "text", "text, json or (of a run) junit")
 }
 
@@ -74,7 +77,7 @@ func (o *offer) open(ctx context.Context, secrets *redact.Secrets) (*kube.Cluste
 		return nil, err
 	}
 	if o.input.Env.Migrations != nil {
-		if o.input.Migrations, err = readMigrations(o.migrations); err != nil {
+		if err := o.readMigrations(); err != nil {
 			return nil, err
 		}
 	}
@@ -82,7 +85,23 @@ func (o *offer) open(ctx context.Context, secrets *redact.Secrets) (*kube.Cluste
 	if err != nil {
 		return nil, err
 	}
-	return cluster, registry.Check(ctx, o.input.Image, o.input.Bundle)
+	return cluster, nil
+}
+
+func (o *offer) readMigrations() (err error) {
+	files, dir := os.DirFS(o.migrations), o.input.Env.Migrations.Dir
+	if o.input.Migrations, err = migrate.Parse(files, dir); err != nil {
+		return outcome.Refusef("correct it, then the same command again", "%w", err)
+	}
+	o.input.Lint = func(names []string) ([]lint.Finding, error) {
+		return lint.Check(files, dir, o.input.Migrations, names)
+	}
+	return nil
+}
+
+// pullable refuses images that their registry does not have.
+func (o *offer) pullable(ctx context.Context) error {
+	return registry.Check(ctx, o.input.Image, o.input.Bundle)
 }
 
 // connect reaches the cluster of an environment.
@@ -111,37 +130,23 @@ func readAncestry(path string) (plan.Ancestry, error) {
 	return plan.ReadAncestry(f)
 }
 
-func readMigrations(dir string) (map[string][]byte, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, outcome.Refusef("cutover deploy --migrations=DIR", "the migrations cannot be read: %w", err)
-	}
-	files := map[string][]byte{}
-	for _, e := range entries {
-		if e.IsDir() {
-			continue
-		}
-		data, err := os.ReadFile(dir + "/" + e.Name())
-		if err != nil {
-			return nil, err
-		}
-		files[e.Name()] = data
-	}
-	return files, nil
-}
-
 func planCommand(secrets *redact.Secrets) *cobra.Command {
 	var o offer
 	cmd := &cobra.Command{
 		Use:   "plan",
-		Short: "Says what a deploy would do; changes nothing",
+		Short: "Says what a deploy would do; changes nothing but for a pod that looks for some seconds",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cluster, err := o.open(cmd.Context(), secrets)
 			if err != nil {
 				return err
 			}
-			p, err := deployer(cmd, cluster, o.input).Plan(cmd.Context())
+			if err := o.pullable(cmd.Context()); err != nil {
+				return err
+			}
+			d := deployer(cmd, cluster, o.input)
+			d.Preview = true
+			p, err := d.Plan(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -173,6 +178,9 @@ func deployCommand(secrets *redact.Secrets) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cluster, err := o.open(cmd.Context(), secrets)
 			if err != nil {
+				return err
+			}
+			if err := o.pullable(cmd.Context()); err != nil {
 				return err
 			}
 			d := deployer(cmd, cluster, o.input)

@@ -58,6 +58,6 @@ func root(secrets *redact.Secrets) *cobra.Command {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.AddCommand(configCommand(), planCommand(secrets), deployCommand(secrets), resumeCommand(secrets), rollbackCommand(secrets),
-		statusCommand(secrets), historyCommand(secrets), unlockCommand(secrets), agentCommand(secrets))
+		statusCommand(secrets), historyCommand(secrets), unlockCommand(secrets), migrateCommand(secrets), agentCommand(secrets))
 	return cmd
 }

@@ -69,7 +69,7 @@ func (s Switches) Judge(seen Traffic) error {
 func (t *Trial) See(ctx context.Context, fault string, rate int) (Traffic, error) {
 	flag, err := t.Variant("seeing",
 		stage.Edit{From: "  drain: true", To: "  drain: false"},
-		stage.Edit{From: "  # tolerate: 1 ", To: "  tolerate: 1000000 "},
+		stage.Edit{From: "  # tolerate: 1 ", To: "  tolerate: 100000 "},
 		stage.Edit{From: "  sleep: 3s", To: "  sleep: 0s"})
 	if err != nil {
 		return Traffic{}, err

@@ -2,7 +2,6 @@ package migrate
 
 import (
 	"testing"
-	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
 )
@@ -31,10 +30,4 @@ func TestALogWithoutAResultHasNone(t *testing.T) {
 func TestAResultInOneLine(t *testing.T) {
 	require.Equal(t, "schema is at 3; nothing to apply", Result{From: 3, To: 3}.String())
 	require.Equal(t, "schema 1 -> 3: 2_tags.sql, 3_x.sql", Result{From: 1, To: 3, Applied: []Applied{{File: "2_tags.sql"}, {File: "3_x.sql"}}}.String())
-}
-
-func TestAConnectionStringThatIsNoneIsNotQuoted(t *testing.T) {
-	_, err := Up(t.Context(), "postgres://notes:correct-horse@db:port/notes", fstest.MapFS{})
-	require.Error(t, err)
-	require.NotContains(t, err.Error(), "correct-horse")
 }

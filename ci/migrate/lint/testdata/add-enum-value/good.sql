@@ -1,0 +1,4 @@
+-- +goose Up
+CREATE TYPE tone AS ENUM ('glad');
+-- +goose Down
+SELECT 1;

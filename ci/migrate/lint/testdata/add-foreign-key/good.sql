@@ -1,0 +1,4 @@
+-- +goose Up
+CREATE TABLE likes (note bigint, person bigint);
+-- +goose Down
+SELECT 1;

@@ -1,0 +1,5 @@
+-- test:fails: 25001
+-- +goose Up
+CREATE INDEX CONCURRENTLY notes_author ON notes (author);
+-- +goose Down
+SELECT 1;

@@ -1,0 +1,5 @@
+-- test:lock: events AccessExclusiveLock
+-- +goose Up
+ALTER TABLE events DETACH PARTITION events_2025;
+-- +goose Down
+SELECT 1;

@@ -1,0 +1,5 @@
+-- +goose NO TRANSACTION
+-- +goose Up
+ALTER TABLE events DETACH PARTITION events_2025 CONCURRENTLY;
+-- +goose Down
+SELECT 1;

@@ -1,0 +1,4 @@
+-- +goose Up
+ALTER TABLE notes ADD COLUMN summary text;
+-- +goose Down
+SELECT 1;

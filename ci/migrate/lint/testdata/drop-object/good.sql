@@ -1,0 +1,5 @@
+-- +goose Up
+CREATE TABLE drafts (id int);
+DROP TABLE drafts;
+-- +goose Down
+SELECT 1;

@@ -1,0 +1,5 @@
+-- test:lock: notes ShareLock
+-- +goose Up
+CREATE INDEX notes_author ON notes (author);
+-- +goose Down
+SELECT 1;

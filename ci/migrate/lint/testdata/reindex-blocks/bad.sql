@@ -1,0 +1,5 @@
+-- test:lock: notes ShareLock
+-- +goose Up
+REINDEX TABLE notes;
+-- +goose Down
+SELECT 1;

@@ -1,0 +1,5 @@
+-- +goose NO TRANSACTION
+-- +goose Up
+REINDEX TABLE CONCURRENTLY notes;
+-- +goose Down
+SELECT 1;

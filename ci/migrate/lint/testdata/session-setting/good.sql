@@ -1,0 +1,4 @@
+-- +goose Up
+SET LOCAL search_path = archive;
+-- +goose Down
+SELECT 1;

@@ -1,0 +1,4 @@
+-- +goose Up
+CREATE TABLE archive.notes (id bigint);
+-- +goose Down
+SELECT 1;

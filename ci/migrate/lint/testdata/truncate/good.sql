@@ -1,0 +1,5 @@
+-- +goose Up
+CREATE TABLE drafts (id int);
+TRUNCATE drafts;
+-- +goose Down
+SELECT 1;

@@ -1,0 +1,4 @@
+-- +goose Up
+CREATE TABLE drafts (title text UNIQUE);
+-- +goose Down
+SELECT 1;

@@ -1,0 +1,6 @@
+-- test:lock: notes AccessExclusiveLock
+-- +goose Up
+ALTER TABLE notes ADD CONSTRAINT short CHECK (length(title) < 50) NOT VALID;
+ALTER TABLE notes VALIDATE CONSTRAINT short;
+-- +goose Down
+SELECT 1;
