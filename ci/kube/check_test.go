@@ -127,7 +127,7 @@ func TestEveryLineOfAJobIsToldOnce(t *testing.T) {
 		job := plan.SmokeJob(rec, "preview", "notes-preview")
 		var log string
 		err := waits(t, func() (err error) {
-			log, _, err = c.runJob(ctx, job, func(line string) { told = append(told, line) })
+			log, err = c.runJob(ctx, job, func(line string) { told = append(told, line) })
 			return err
 		}, func() { ends(t, client, batchv1.JobCondition{Type: batchv1.JobComplete}) })
 		require.NoError(t, err)

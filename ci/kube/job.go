@@ -38,11 +38,7 @@ func (c *Cluster) changeDatabase(ctx context.Context, job *batchv1.Job, tell fun
 	if err := c.waitNoOther(ctx, job); err != nil {
 		return "", err
 	}
-	log, failure, err := c.runJob(ctx, job, tell)
-	if err == nil && failure != "" {
-		err = fmt.Errorf("the Job %s failed: %s", job.Name, failure)
-	}
-	if err != nil {
+	if log, err = c.runJob(ctx, job, tell); err != nil {
 		return log, err
 	}
 	return log, c.endJob(ctx, job.Name)
@@ -50,18 +46,20 @@ func (c *Cluster) changeDatabase(ctx context.Context, job *batchv1.Job, tell fun
 
 // Backup implements rollout.Releases.
 func (c *Cluster) Backup(ctx context.Context, rec *release.Record) (log string, err error) {
-	job := plan.BackupJob(rec)
-	log, failure, err := c.runJob(ctx, job, nil)
-	if err != nil {
-		return "", err
+	return c.runForeign(ctx, rec, plan.BackupJob(rec))
+}
+
+// runForeign runs a Job whose program is not cutover's own, and so may print what it
+// was given: its log is returned without the release's secrets. A Job that failed
+// stays.
+func (c *Cluster) runForeign(ctx context.Context, rec *release.Record, job *batchv1.Job) (log string, err error) {
+	log, err = c.runJob(ctx, job, nil)
+	hidden, hideErr := c.hider(ctx, rec.Release.ID)
+	if hideErr != nil {
+		return "", errors.Join(err, hideErr)
 	}
-	hidden, err := c.hider(ctx, rec.Release.ID)
-	if err != nil {
-		return "", err
-	}
-	log = hidden.Hide(log)
-	if failure != "" {
-		return log, fmt.Errorf("the Job %s failed: %s", job.Name, failure)
+	if log = hidden.Hide(log); err != nil {
+		return log, err
 	}
 	return log, c.endJob(ctx, job.Name)
 }
@@ -88,10 +86,10 @@ func (c *Cluster) waitNoOther(ctx context.Context, job *batchv1.Job) error {
 	return err
 }
 
-// runJob runs a Job to its end and returns its log, and why it failed, empty if it
-// did not. Each line is told as it comes; tell may be nil. A Job that a killed run
+// runJob runs a Job to its end and returns its log, also when the error is that it
+// failed. Each line is told as it comes; tell may be nil. A Job that a killed run
 // left is waited for, never started twice.
-func (c *Cluster) runJob(ctx context.Context, job *batchv1.Job, tell func(line string)) (log, failure string, err error) {
+func (c *Cluster) runJob(ctx context.Context, job *batchv1.Job, tell func(line string)) (log string, err error) {
 	if err := c.write(ctx, "create the Job "+job.Name, func(ctx context.Context) error {
 		_, err := c.client.BatchV1().Jobs(c.namespace).Create(ctx, job, metav1.CreateOptions{FieldManager: release.Manager})
 		if apierrors.IsAlreadyExists(err) {
@@ -99,18 +97,18 @@ func (c *Cluster) runJob(ctx context.Context, job *batchv1.Job, tell func(line s
 		}
 		return err
 	}); err != nil {
-		return "", "", err
+		return "", err
 	}
 	told := c.follow(ctx, job.Name, tell)
-	failure, err = c.waitJob(ctx, job.Name)
+	failure, err := c.waitJob(ctx, job.Name)
 	if err == nil {
 		log, err = c.jobLog(ctx, job.Name)
-		if failure != "" {
-			err = nil // its log may be gone with its pod
-		}
 	}
 	told(log)
-	return log, failure, err
+	if failure != "" { // its log may be gone with its pod
+		return log, fmt.Errorf("the Job %s failed: %s", job.Name, failure)
+	}
+	return log, err
 }
 
 // follow tells the lines of a Job's log as they come. What it returns ends that,
@@ -148,7 +146,7 @@ func (c *Cluster) follow(ctx context.Context, job string, tell func(line string)
 
 // begun waits for the Job's pod to have a log.
 func (c *Cluster) begun(ctx context.Context, job string) (pod string, err error) {
-	return pod, c.until(ctx, func() (bool, error) {
+	err = c.until(ctx, func() (bool, error) {
 		pods, err := c.pods(labels.Set{batchv1.JobNameLabel: job})
 		for _, p := range pods {
 			if p.Status.Phase != corev1.PodPending {
@@ -157,6 +155,7 @@ func (c *Cluster) begun(ctx context.Context, job string) (pod string, err error)
 		}
 		return pod != "", err
 	})
+	return pod, err
 }
 
 // readLines tells the lines of a pod's log after the first so many, till the log

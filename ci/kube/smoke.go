@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"fmt"
 
 	"cutover.dev/ci/plan"
 	"cutover.dev/ci/release"
@@ -10,23 +9,7 @@ import (
 
 // Smoke implements rollout.Releases. A Job that a killed run left is waited for.
 func (c *Cluster) Smoke(ctx context.Context, rec *release.Record, target, service string) (log string, err error) {
-	job := plan.SmokeJob(rec, target, service)
-	log, failure, err := c.runJob(ctx, job, nil)
-	if err != nil {
-		return "", err
-	}
-	if failure != "" {
-		err = fmt.Errorf("the Job %s failed: %s", job.Name, failure)
-	}
-	hidden, hideErr := c.hider(ctx, rec.Release.ID)
-	if hideErr != nil {
-		return "", hideErr
-	}
-	log = hidden.Hide(log)
-	if err != nil {
-		return log, err
-	}
-	return log, c.EndSmoke(ctx, rec, target)
+	return c.runForeign(ctx, rec, plan.SmokeJob(rec, target, service))
 }
 
 // EndSmoke implements rollout.Releases.

@@ -52,7 +52,7 @@ func notes(in Input, seen Observed, size int) []string {
 	if text := roomNote(in, seen.Nodes, size); text != "" {
 		out = append(out, text)
 	}
-	out = append(out, checkNotes(in, seen.Checked)...)
+	out = append(out, checkNotes(seen.Checked)...)
 	for flag, why := range in.Reasons() {
 		out = append(out, "--"+flag+": "+why)
 	}

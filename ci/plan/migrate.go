@@ -94,6 +94,8 @@ type Checked struct {
 	// are none, or it could not be told: then Trouble says why.
 	Database *migrate.State
 	Trouble  string
+	// Linted is what was found in the text of what is pending.
+	Linted []lint.Finding
 }
 
 const (
@@ -158,35 +160,21 @@ func checkFindings(in Input, seen Observed, add adder) {
 	for _, p := range seen.Database.Problems {
 		add(p.Next, "%s", p.What)
 	}
-	found, err := linted(in, seen.Database.Pending)
-	if err != nil {
-		add("correct it, then the same command again", "the migrations cannot be read: %v", err)
-	}
-	for _, f := range found {
+	for _, f := range seen.Linted {
 		if f.Severity == lint.Error {
 			add(f.Instead, "%s:%d:%d: %s: %s (%s)", f.File, f.Line, f.Column, f.What, f.Why, f.Rule)
 		}
 	}
 }
 
-// linted reads what is pending. What has run is beyond help.
-func linted(in Input, pending []string) ([]lint.Finding, error) {
-	if in.Lint == nil || len(pending) == 0 {
-		return nil, nil
-	}
-	return in.Lint(pending)
-}
-
-func checkNotes(in Input, seen Checked) (out []string) {
+func checkNotes(seen Checked) (out []string) {
 	if seen.Pulling {
 		out = append(out, fmt.Sprintf("the image was still being pulled after %s", CheckTime))
 	}
-	if seen.Database == nil {
-		return out
+	if seen.Database != nil {
+		out = append(out, seen.Database.Notes...)
 	}
-	out = append(out, seen.Database.Notes...)
-	found, _ := linted(in, seen.Database.Pending)
-	for _, f := range found {
+	for _, f := range seen.Linted {
 		if f.Severity == lint.Warning {
 			out = append(out, fmt.Sprintf("%s:%d:%d: %s: %s (%s); %s", f.File, f.Line, f.Column, f.What, f.Why, f.Rule, f.Instead))
 		}

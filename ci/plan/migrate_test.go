@@ -11,6 +11,7 @@ import (
 
 	"cutover.dev/ci/config"
 	"cutover.dev/ci/migrate"
+	"cutover.dev/ci/migrate/lint"
 	"cutover.dev/ci/release"
 )
 
@@ -99,4 +100,15 @@ func TestAReleaseKnowsTheContractMigrationsOfItsBundle(t *testing.T) {
 	in := offer()
 	in.Migrations = append(in.Migrations, migrate.File{Version: 9, Name: "9_x.sql", Phase: migrate.Contract})
 	require.Equal(t, []int64{9}, Make(in, empty()).Release.Contracts)
+}
+
+func TestWhatTheLintFoundRefusesOrIsNoted(t *testing.T) {
+	in, seen := next(), after(offer())
+	seen.Checked = Checked{Looked: true, Database: &migrate.State{Pending: []string{"5_x.sql"}}, Linted: []lint.Finding{
+		{File: "sql/5_x.sql", Line: 2, Column: 1, Rule: "drop-column", Severity: lint.Error, What: "drops a.b", Why: "it is used", Instead: "later"},
+		{File: "sql/5_x.sql", Line: 3, Column: 1, Rule: "several-tables", Severity: lint.Warning, What: "locks a, b", Why: "others wait", Instead: "two files"},
+	}}
+	p := Make(in, seen)
+	require.Equal(t, []Finding{{"sql/5_x.sql:2:1: drops a.b: it is used (drop-column)", "later"}}, p.Findings)
+	require.Equal(t, []string{"sql/5_x.sql:3:1: locks a, b: others wait (several-tables); two files"}, p.Notes)
 }

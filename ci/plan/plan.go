@@ -16,7 +16,6 @@ import (
 
 	"cutover.dev/ci/config"
 	"cutover.dev/ci/migrate"
-	"cutover.dev/ci/migrate/lint"
 	"cutover.dev/ci/release"
 )
 
@@ -28,10 +27,8 @@ type Input struct {
 	Bundle      string
 	Commit      string
 	CommittedAt *time.Time
-	// Migrations are the bundle's migration files, and Lint reads those that are
-	// named, as one batch. Nil: nothing is read.
+	// Migrations are the bundle's migration files.
 	Migrations []migrate.File
-	Lint       func(names []string) ([]lint.Finding, error)
 	// Secrets are the values that the pods get. They never leave this struct but
 	// for the release's Secret.
 	Secrets map[string]string

@@ -161,7 +161,7 @@ func (d *Deployer) lacks(ctx context.Context, id string, versions []int64) (bool
 	if err != nil || made == nil {
 		return true, err
 	}
-	return slices.ContainsFunc(versions, func(v int64) bool { return !slices.Contains(made.Release.Contracts, v) }), nil
+	return made.Release.Lives(made.Release.Schema, versions) != nil, nil
 }
 
 // contractible looks once more, now that the record is kept.

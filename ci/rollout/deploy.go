@@ -87,6 +87,12 @@ func (d *Deployer) Plan(ctx context.Context) (plan.Plan, error) {
 	if seen.Checked, err = d.Cluster.Check(ctx, p.Release, d.Input); err != nil {
 		return plan.Plan{}, outcome.Fail(again, err)
 	}
+	// What has run is beyond help.
+	if d.Lint != nil && seen.Database != nil && len(seen.Database.Pending) > 0 {
+		if seen.Linted, err = d.Lint(seen.Database.Pending); err != nil {
+			return plan.Plan{}, outcome.Fail(again, err)
+		}
+	}
 	return plan.Make(d.Input, seen), nil
 }
 

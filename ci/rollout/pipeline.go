@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"cutover.dev/ci/agent"
+	"cutover.dev/ci/migrate/lint"
 	"cutover.dev/ci/plan"
 	"cutover.dev/ci/probe"
 	"cutover.dev/ci/release"
@@ -48,6 +49,8 @@ type Deployer struct {
 	// By says who runs it and from where; Label is the caller's own name for the
 	// run.
 	By, Label string
+	// Lint reads the migrations that are named, as one batch. Nil: nothing is read.
+	Lint func(names []string) ([]lint.Finding, error)
 	// Preview says that only a plan is wanted, with everything that can be looked at.
 	Preview bool
 

@@ -33,6 +33,8 @@ type offer struct {
 	committed   string
 	ancestry    string
 	format      string
+	// lint reads the migrations that are named.
+	lint func(names []string) ([]lint.Finding, error)
 }
 
 func (o *offer) flags(cmd *cobra.Command) {
@@ -93,7 +95,7 @@ func (o *offer) readMigrations() (err error) {
 	if o.input.Migrations, err = migrate.Parse(files, dir); err != nil {
 		return outcome.Refusef("correct it, then the same command again", "%w", err)
 	}
-	o.input.Lint = func(names []string) ([]lint.Finding, error) {
+	o.lint = func(names []string) ([]lint.Finding, error) {
 		return lint.Check(files, dir, o.input.Migrations, names)
 	}
 	return nil
@@ -145,7 +147,7 @@ func planCommand(secrets *redact.Secrets) *cobra.Command {
 				return err
 			}
 			d := deployer(cmd, cluster, o.input)
-			d.Preview = true
+			d.Lint, d.Preview = o.lint, true
 			p, err := d.Plan(cmd.Context())
 			if err != nil {
 				return err
@@ -184,7 +186,7 @@ func deployCommand(secrets *redact.Secrets) *cobra.Command {
 				return err
 			}
 			d := deployer(cmd, cluster, o.input)
-			d.By, d.Label = by, label
+			d.Lint, d.By, d.Label = o.lint, by, label
 			rec, err := d.Deploy(cmd.Context())
 			return ended(cmd, rec, err, o.format)
 		},
