@@ -59,7 +59,6 @@ func (c *Cluster) lookedAt(ctx context.Context, job *batchv1.Job) (seen plan.Che
 	if pod == nil {
 		return seen, fmt.Errorf("the Job %s made no pod (a quota or an admission policy may forbid it): kubectl --namespace=%s get events", job.Name, c.namespace)
 	}
-	seen.Looked = true
 	for _, container := range pod.Spec.Containers {
 		switch {
 		case container.Name == plan.CheckImage:

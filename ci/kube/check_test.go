@@ -63,15 +63,15 @@ func TestACheckSaysWhatItsPodSaw(t *testing.T) {
 	}{
 		// client-go's fake says "fake logs" for every pod.
 		"pulled": {map[string]corev1.ContainerState{plan.CheckImage: notStarted, plan.CheckDatabase: ended},
-			plan.Checked{Looked: true}, "the pod check-x ended without an answer: fake logs", false},
+			plan.Checked{}, "the pod check-x ended without an answer: fake logs", false},
 		"not to be pulled": {map[string]corev1.ContainerState{plan.CheckImage: forbidden, plan.CheckDatabase: ended},
-			plan.Checked{Looked: true, Unpullable: "ImagePullBackOff: 401 Unauthorized"}, "the pod check-x ended without an answer: fake logs", false},
+			plan.Checked{Unpullable: "ImagePullBackOff: 401 Unauthorized"}, "the pod check-x ended without an answer: fake logs", false},
 		"no bundle": {map[string]corev1.ContainerState{plan.CheckImage: notStarted, plan.CheckDatabase: forbidden},
-			plan.Checked{Looked: true}, "the bundle cannot be pulled: ImagePullBackOff: 401 Unauthorized", false},
+			plan.Checked{}, "the bundle cannot be pulled: ImagePullBackOff: 401 Unauthorized", false},
 		"a large image": {map[string]corev1.ContainerState{plan.CheckImage: pulling, plan.CheckDatabase: ended},
-			plan.Checked{Looked: true, Pulling: true}, "the pod check-x ended without an answer: fake logs", true},
+			plan.Checked{Pulling: true}, "the pod check-x ended without an answer: fake logs", true},
 		"no answer": {map[string]corev1.ContainerState{plan.CheckImage: notStarted, plan.CheckDatabase: noSecret},
-			plan.Checked{Looked: true}, "the pod check-x had no answer after 1m0s: CreateContainerConfigError secret not found", true},
+			plan.Checked{}, "the pod check-x had no answer after 1m0s: CreateContainerConfigError secret not found", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			watched(t, func(t *testing.T, ctx context.Context, c2 *Cluster, client *fake.Clientset) {

@@ -84,8 +84,6 @@ func onceJob(r release.Release, name, role string, limit time.Duration, spec cor
 
 // Checked is what only a pod in the cluster can tell before a run.
 type Checked struct {
-	// Looked says that a pod looked.
-	Looked bool
 	// Unpullable is why the cluster cannot pull the application's image, empty if it
 	// can. Pulling says that it had not ended within the time of the look.
 	Unpullable string

@@ -69,7 +69,7 @@ func TestNoSecretIsInAJob(t *testing.T) {
 
 func TestWhatALookFoundIsInThePlan(t *testing.T) {
 	in, seen := next(), after(offer())
-	seen.Checked = Checked{Looked: true, Unpullable: "ImagePullBackOff: 401", Database: &migrate.State{
+	seen.Checked = Checked{Unpullable: "ImagePullBackOff: 401", Database: &migrate.State{
 		Version: 4, Pending: []string{"5_x.sql"}, Deferred: []string{"3_y.sql"}, Contracted: []int64{2},
 		Problems: []migrate.Problem{{What: "4_z.sql was edited", Next: "git log -- 4_z.sql"}}, Notes: []string{"pid 7 holds notes"},
 	}}
@@ -87,7 +87,7 @@ func TestWhatALookFoundIsInThePlan(t *testing.T) {
 	seen.Database.Pending = append(seen.Database.Pending, "6_w.sql")
 	require.NotEqual(t, before, Make(in, seen).Hash, "who approves a plan approves its migrations")
 
-	seen.Checked = Checked{Looked: true, Trouble: "the database cannot be used: no route", Pulling: true}
+	seen.Checked = Checked{Trouble: "the database cannot be used: no route", Pulling: true}
 	seen.Record.Schema, seen.Record.Contracted = 4, []int64{2}
 	p = Make(in, seen)
 	require.Equal(t, "whether the database can be migrated is not known: the database cannot be used: no route", p.Findings[0].What)
@@ -104,7 +104,7 @@ func TestAReleaseKnowsTheContractMigrationsOfItsBundle(t *testing.T) {
 
 func TestWhatTheLintFoundRefusesOrIsNoted(t *testing.T) {
 	in, seen := next(), after(offer())
-	seen.Checked = Checked{Looked: true, Database: &migrate.State{Pending: []string{"5_x.sql"}}, Linted: []lint.Finding{
+	seen.Checked = Checked{Database: &migrate.State{Pending: []string{"5_x.sql"}}, Linted: []lint.Finding{
 		{File: "sql/5_x.sql", Line: 2, Column: 1, Rule: "drop-column", Severity: lint.Error, What: "drops a.b", Why: "it is used", Instead: "later"},
 		{File: "sql/5_x.sql", Line: 3, Column: 1, Rule: "several-tables", Severity: lint.Warning, What: "locks a, b", Why: "others wait", Instead: "two files"},
 	}}

@@ -69,24 +69,20 @@ func (d *Deployer) contractRecord(ctx context.Context, run string, versions []in
 	if d.Input.Secrets, err = d.Cluster.Secrets(ctx, live.ID); err != nil {
 		return nil, err
 	}
-	d.tell(Event{Note: "a short-lived pod looks at the database"})
-	database := *live
-	database.Image = ""
-	checked, err := d.Cluster.Check(ctx, database, d.Input)
+	database, trouble, err := d.lookAtDatabase(ctx, *live, d.Input)
 	switch {
 	case err != nil:
 		return nil, err
-	case checked.Database == nil:
-		return nil, outcome.Refusef(again, "how the database stands is not known: %s", checked.Trouble)
+	case database == nil:
+		return nil, outcome.Refusef(again, unknownDatabase, trouble)
 	}
-	if err := named(env.Name, versions, checked.Database.Deferred); err != nil {
+	if err := named(env.Name, versions, database.Deferred); err != nil {
 		return nil, err
 	}
-	now := now()
 	rec := &release.Record{
 		Format: release.FormatVersion, Run: run, Label: d.Label, By: d.By, Kind: release.Contract, Namespace: env.Namespace,
-		Release: *live, Colour: seen.Record.Serving, Serving: seen.Record.Serving, Outcome: release.Running, Started: *now,
-		Contracting: versions, Schema: checked.Database.Version, Contracted: checked.Database.Contracted,
+		Release: *live, Colour: seen.Record.Serving, Serving: seen.Record.Serving, Outcome: release.Running, Started: *now(),
+		Contracting: versions, Schema: database.Version, Contracted: database.Contracted,
 	}
 	for _, s := range d.as(rec).Steps() {
 		rec.Steps = append(rec.Steps, release.Step{Name: s.Name, State: release.Pending})
@@ -195,13 +191,10 @@ func (d *Deployer) backup(ctx context.Context, rec *release.Record) error {
 // is a smaller harm than one that is wrongly brought back.
 func (d *Deployer) recount(ctx context.Context, rec *release.Record) {
 	ctx = context.WithoutCancel(ctx)
-	database := rec.Release
-	database.Image = ""
-	secrets, err := d.Cluster.Secrets(ctx, rec.Release.ID)
-	if err == nil {
-		seen, err := d.Cluster.Check(ctx, database, plan.Input{Env: rec.Release.Env, Secrets: secrets})
-		if err == nil && seen.Database != nil {
-			rec.Schema, rec.Contracted = seen.Database.Version, seen.Database.Contracted
+	if secrets, err := d.Cluster.Secrets(ctx, rec.Release.ID); err == nil {
+		seen, _, err := d.lookAtDatabase(ctx, rec.Release, plan.Input{Env: rec.Release.Env, Secrets: secrets})
+		if err == nil && seen != nil {
+			rec.Schema, rec.Contracted = seen.Version, seen.Contracted
 			return
 		}
 	}

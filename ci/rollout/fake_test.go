@@ -330,7 +330,7 @@ func versionOf(file string) int64 {
 
 func (s *session) Check(ctx context.Context, _ release.Release, in plan.Input) (seen plan.Checked, err error) {
 	err = s.call(ctx, "check", func() error {
-		seen = plan.Checked{Looked: true, Database: &migrate.State{Version: s.schema, Contracted: slices.Clone(s.contracted), Problems: s.drifted}}
+		seen = plan.Checked{Database: &migrate.State{Version: s.schema, Contracted: slices.Clone(s.contracted), Problems: s.drifted}}
 		for _, f := range in.Migrations {
 			switch {
 			case f.Phase == migrate.Contract:

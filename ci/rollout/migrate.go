@@ -91,13 +91,24 @@ func (d *Deployer) MigrateStatus(ctx context.Context) (*migrate.State, error) {
 	if d.Input.Env.Migrations == nil {
 		return nil, outcome.Refusef("see `migrations` in the README", "no migrations are configured in envs/%s.yaml", d.Input.Env.Name)
 	}
-	d.tell(Event{Note: "a short-lived pod looks at the database"})
-	seen, err := d.Cluster.Check(ctx, plan.Make(d.Input, plan.Observed{}).Release, d.Input)
+	state, trouble, err := d.lookAtDatabase(ctx, plan.Make(d.Input, plan.Observed{}).Release, d.Input)
 	switch {
 	case err != nil:
 		return nil, outcome.Fail(again, err)
-	case seen.Database == nil:
-		return nil, outcome.Failf(again, "how the database stands is not known: %s", seen.Trouble)
+	case state == nil:
+		return nil, outcome.Failf(again, unknownDatabase, trouble)
 	}
-	return seen.Database, nil
+	return state, nil
+}
+
+// unknownDatabase is what is said when a pod could not tell.
+const unknownDatabase = "how the database stands is not known: %s"
+
+// lookAtDatabase asks the database alone, by a short-lived pod of the release's
+// bundle. Without a state the pod could not tell, and trouble says why.
+func (d *Deployer) lookAtDatabase(ctx context.Context, r release.Release, in plan.Input) (state *migrate.State, trouble string, err error) {
+	d.tell(Event{Note: "a short-lived pod looks at the database"})
+	r.Image = "" // there is nothing to pull
+	seen, err := d.Cluster.Check(ctx, r, in)
+	return seen.Database, seen.Trouble, err
 }
