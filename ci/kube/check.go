@@ -18,8 +18,8 @@ import (
 )
 
 // Check implements rollout.Cluster, by a Job that is gone when it returns. Should
-// this process be killed, the Job goes by itself within two minutes, and its Secret
-// with it.
+// this process be killed, the Job ends within a minute and goes ten seconds later,
+// and its Secret with it.
 func (c *Cluster) Check(ctx context.Context, r release.Release, in plan.Input) (seen plan.Checked, err error) {
 	if err := c.Watch(context.WithoutCancel(ctx)); err != nil {
 		return seen, err

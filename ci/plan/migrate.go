@@ -99,8 +99,10 @@ type Checked struct {
 const (
 	// CheckTime bounds one look.
 	CheckTime = time.Minute
-	// checkKept is how long a look that nobody waited for any more stays, in seconds.
-	checkKept = 60
+	// checkKept is how long a look that has ended stays, in seconds: for its log to be
+	// read, should the API server be slow, and not much longer when whoever made it was
+	// killed.
+	checkKept = 10
 	// Of the Job's two containers one asks the database, the other is only pulled.
 	CheckDatabase, CheckImage = "database", "image"
 )
