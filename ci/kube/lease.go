@@ -164,9 +164,18 @@ func (c *Cluster) takeLease(ctx context.Context, holder, stale string) (*coordin
 		return err
 	})
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
-		return nil, outcome.Refusef("dagger call status --env="+c.env, "another run took the Lease %s in the same moment", c.names.Head())
+		return nil, c.beaten(ctx)
 	}
 	return taken, err
+}
+
+// beaten says that another run was faster, and which, if it can be told.
+func (c *Cluster) beaten(ctx context.Context) error {
+	who := ""
+	if lease, err := c.lease(ctx); err == nil && lease != nil && holderOf(lease) != "" {
+		who = ": " + holderOf(lease)
+	}
+	return outcome.Refusef("dagger call status --env="+c.env, "another run took the Lease %s in the same moment%s", c.names.Head(), who)
 }
 
 func (c *Cluster) newLease(holder string) *coordinationv1.Lease {

@@ -151,7 +151,7 @@ func TestOfTwoThatTakeAFreeLockInTheSameMomentOneIsRefused(t *testing.T) {
 		})
 		_, err = c.Lock(t.Context(), "ann")
 		require.Equal(t, outcome.Refused, outcome.CodeOf(err))
-		require.ErrorContains(t, err, "another run took the Lease notes-cutover in the same moment")
+		require.ErrorContains(t, err, "another run took the Lease notes-cutover in the same moment: bob")
 		require.Equal(t, "bob", holderOf(lease(t, client)))
 	})
 }
